@@ -1,0 +1,1 @@
+"""One short file per algorithm, to be read beside its paper. They share pure functions, never control flow."""

@@ -1,0 +1,28 @@
+"""Log-probabilities of chosen tokens and the entropy of the distribution they were drawn from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def token_logprobs(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-probability in nats of each token under softmax(logits / temperature).
+
+    Args:
+        logits: [batch, time, vocabulary]; computed in float32 whatever the input's precision.
+        tokens: [batch, time] token ids.
+        temperature: divides the logits, exactly as it did when the tokens were sampled.
+
+    Returns:
+        [batch, time].
+    """
+    scaled = logits.float() / temperature
+    chosen = scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return chosen - torch.logsumexp(scaled, dim=-1)
+
+
+def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Entropy in nats of softmax(logits / temperature): [batch, time, vocabulary] to [batch, time]."""
+    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
+    return -(logprobs.exp() * logprobs).sum(-1)

@@ -1,0 +1,1 @@
+"""What judges completions: factories that return a `Grader`, found by name through entry points."""

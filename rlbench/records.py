@@ -1,0 +1,105 @@
+"""The records that floors hand to each other. Plain frozen values without behaviour, torch or file names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+OutcomeStatus = Literal["completed", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of a task.
+
+    `references` are the texts a completion is compared with (possibly none); `answer` is the text that holds
+    the gold answer of a verifiable task, or None.
+    """
+
+    sample_id: str
+    prompt: str
+    references: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A completion of a sample, ready to be judged.
+
+    `measured` holds what the sampling stage measured with a model (see `stages/sample.py`); it is empty for
+    completions that somebody else produced.
+    """
+
+    sample: Sample
+    completion: str
+    completion_index: int = 0
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The values of one completion by column name, and in a few words why they are what they are."""
+
+    values: Mapping[str, float]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """A completion that could not be judged, and why. It is never counted as zero."""
+
+    reason: str
+
+
+Judgement = Scored | Unscored
+
+
+@dataclass(frozen=True)
+class Grader:
+    """What judges completions. The same grader trains (as a reward) and measures (as a score).
+
+    `grade` takes all candidates at once and returns one judgement per candidate in order: `Scored` with a value
+    for every name in `columns`, or `Unscored`. `version` is raised by hand when judgements change. `options` are
+    what the factory was called with.
+    """
+
+    name: str
+    version: int
+    columns: tuple[str, ...]
+    grade: Callable[[Sequence[Candidate]], Sequence[Judgement]]
+    description: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a grader's columns become one number.
+
+    `components` maps the values of one grader, [..., len(columns)] with rows that were scored, to sufficient
+    statistics [..., c] that add up over completions; `aggregate` maps their sum [..., c] to the metric [...].
+    `higher_is_better` is None for a monitor that has no good direction.
+    """
+
+    name: str
+    grader: str
+    columns: tuple[str, ...]
+    components: Callable[[FloatArray], FloatArray]
+    aggregate: Callable[[FloatArray], FloatArray]
+    higher_is_better: bool | None
+    unit: str
+    description: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `completed`, `diverged` (at `step`) or `failed` (it crashed)."""
+
+    status: OutcomeStatus
+    detail: str = ""
+    step: int | None = None

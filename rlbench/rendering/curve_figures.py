@@ -1,0 +1,127 @@
+"""Learning curves: every seed a thin line through what was measured, nothing smoothed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from rlbench.rendering import palette, quantity, svg
+from rlbench.rendering.report import Report, RunRecord
+from rlbench.rendering.text import label
+
+WIDTH = 7.2
+REWARDS = {"dev_reward": "reward on the dev split", "reward_mean": "training reward, mean of the batch"}
+FEW = 60
+
+
+def learning_curves(report: Report, task: str) -> str | None:
+    """Reward against completions and against seconds; None where no curve was recorded."""
+    runs = [run for run in report.runs if run.task == task and run.curve]
+    reward = reward_name(runs)
+    axis = {"completions": "completions", "seconds": "seconds", "optimizer_steps": "optimizer steps"}
+    shown = [name for name in ("completions", "seconds") if any(points(run, name, reward) for run in runs)]
+    if not shown:
+        return None
+    with svg.style():
+        figure = svg.new_figure(WIDTH, 3.0)
+        for index, name in enumerate(shown):
+            panel = svg.place(figure, 0.62 + index * 3.42, 0.42, 3.1, 2.2)
+            _draw(panel, report, runs, name, reward)
+            panel.set_xlabel(axis[name], fontsize=8)
+            panel.xaxis.set_major_locator(MaxNLocator(5))
+            if index:
+                panel.tick_params(labelleft=False)
+            else:
+                panel.set_ylabel(REWARDS[reward], fontsize=8)
+        _legend(figure, report, runs)
+        return svg.text_of(figure)
+
+
+def reward_frontier(report: Report, task: str) -> str | None:
+    """Reward against the KL paid for it, one path a seed with a mark at its end; None where KL was not recorded."""
+    runs = [run for run in report.runs if run.task == task and run.curve]
+    reward = reward_name(runs)
+    if not any(points(run, "kl_nats", reward) for run in runs):
+        return None
+    with svg.style():
+        figure = svg.new_figure(WIDTH, 3.3)
+        panel = svg.place(figure, 0.62, 0.42, WIDTH - 0.85, 2.5)
+        _draw(panel, report, runs, "kl_nats", reward, last_only=True)
+        panel.set_xlabel("KL to the SFT policy, nats", fontsize=8)
+        panel.set_ylabel(REWARDS[reward], fontsize=8)
+        _legend(figure, report, runs)
+        return svg.text_of(figure)
+
+
+def reward_name(runs: Sequence[RunRecord]) -> str:
+    """The reward that is drawn: on the dev split where every run has it, else the training reward."""
+    has_dev = [any(quantity.known(row.get("dev_reward")) for row in run.curve) for run in runs]
+    return "dev_reward" if has_dev and all(has_dev) else "reward_mean"
+
+
+def points(run: RunRecord, across: str, up: str) -> list[tuple[float, float]]:
+    """The rows of a curve in which both values were measured."""
+    rows = [(row.get(across), row.get(up)) for row in run.curve]
+    return [(float(x), float(y)) for x, y in rows if quantity.known(x) and quantity.known(y)]
+
+
+def _draw(
+    axes: Axes, report: Report, runs: Sequence[RunRecord], across: str, reward: str, last_only: bool = False
+) -> None:
+    colours, markers = palette.arm_colours(report.comparison), palette.arm_markers(report.comparison)
+    for run in runs:
+        line = points(run, across, reward)
+        if not line:
+            continue
+        colour, marker = colours.get(run.arm, palette.NEUTRAL), markers.get(run.arm, "o")
+        xs, ys = zip(*line, strict=True)
+        dotted = len(line) <= FEW and not last_only
+        axes.plot(
+            xs,
+            ys,
+            color=colour,
+            linewidth=0.9,
+            alpha=0.55 if last_only else 0.85,
+            marker=marker if dotted else None,
+            markersize=2.6,
+            markeredgewidth=0,
+        )
+        end = "x" if run.outcome.status != "completed" else marker if last_only else None
+        if end:
+            axes.plot(
+                xs[-1:], ys[-1:], end, color=colour, markersize=7, markeredgewidth=2 if end == "x" else 0, zorder=5
+            )
+    axes.grid(axis="both")
+    axes.tick_params(axis="y", labelcolor=palette.MUTED)
+
+
+def _legend(figure: Figure, report: Report, runs: Sequence[RunRecord]) -> None:
+    colours, markers = palette.arm_colours(report.comparison), palette.arm_markers(report.comparison)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colours.get(arm, palette.NEUTRAL),
+            marker=markers.get(arm, "o"),
+            label=label(arm),
+            markersize=5,
+        )
+        for arm in dict.fromkeys(run.arm for run in runs)
+    ]
+    if any(run.outcome.status != "completed" for run in runs):
+        handles.append(
+            Line2D([], [], color=palette.MUTED, marker="x", linestyle="", markeredgewidth=2, label="did not finish")
+        )
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.07, 1.0),
+        ncols=min(len(handles), 6),
+        fontsize=8.5,
+        handlelength=1.6,
+        columnspacing=1.6,
+    )

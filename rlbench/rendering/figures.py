@@ -1,0 +1,61 @@
+"""All figures of a report, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rlbench.rendering.curve_figures import learning_curves, reward_frontier
+from rlbench.rendering.difference_figures import difference_panel
+from rlbench.rendering.interval_figures import primary_panel, secondary_panels
+from rlbench.rendering.pair import primary_metrics, tasks
+from rlbench.rendering.report import Report
+from rlbench.rendering.text import slug, visible
+from rlbench.rendering.throughput_figures import phase_bars
+
+Topic = Literal["intervals", "secondary", "differences", "curves", "frontier", "phases"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure. `name` is a safe file name without ending; `title` says in words what is drawn."""
+
+    name: str
+    topic: Topic
+    title: str
+    svg: str
+
+
+def figures(report: Report) -> Mapping[str, str]:
+    """Name -> SVG document. The same report gives the same bytes; a name is a safe file name without its ending."""
+    return {drawing.name: drawing.svg for drawing in drawings(report)}
+
+
+def drawings(report: Report) -> list[Drawing]:
+    """The figures in the order of the report, each with its title."""
+    found: dict[str, Drawing] = {}
+    for topic, title, parts, svg in _all(report):
+        if svg is not None:
+            stem = "-".join([topic, *(slug(part) for part in parts)])
+            name, copy = stem, 2
+            while name in found:
+                name, copy = f"{stem}-{copy}", copy + 1
+            found[name] = Drawing(name, topic, title, svg)
+    return list(found.values())
+
+
+def _all(report: Report) -> Iterator[tuple[Topic, str, tuple[str, ...], str | None]]:
+    comparison = report.comparison
+    for task in tasks(comparison):
+        shown = visible(task)
+        for metric in primary_metrics(comparison, task):
+            name = str(metric["name"])
+            title = f"{shown}: {visible(name)} of every arm, with its interval and its seeds"
+            yield "intervals", title, (task, name), primary_panel(comparison, task, metric)
+            title = f"{shown}: differences of {visible(name)} between all pairs of arms"
+            yield "differences", title, (task, name), difference_panel(comparison, task, metric)
+        yield "secondary", f"{shown}: the other metrics", (task,), secondary_panels(comparison, task)
+        yield "curves", f"{shown}: learning curves of every seed", (task,), learning_curves(report, task)
+        yield "frontier", f"{shown}: reward against KL", (task,), reward_frontier(report, task)
+        yield "phases", f"{shown}: where the seconds went", (task,), phase_bars(report, task)

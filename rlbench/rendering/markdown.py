@@ -1,0 +1,91 @@
+"""The report in short as Markdown, with its figures beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from rlbench.rendering.page import checks, facts, is_file_name
+from rlbench.rendering.report import Report
+from rlbench.rendering.section import Item, Section
+from rlbench.rendering.sections import sections, verdict_items
+from rlbench.rendering.table import Cell, Table
+from rlbench.rendering.text import visible
+from rlbench.rendering.verdict import lead_sentence
+
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def render_markdown(report: Report, figure_paths: Mapping[str, str]) -> str:
+    """The same sections as the page without its folded detail.
+
+    `figure_paths` maps the names that `figures` returns to paths relative to the Markdown file; a figure without a
+    path is left out.
+    """
+    comparison = report.comparison
+    name = str(comparison.get("name") or "comparison")
+    lines = [f"# {escaped(name)}", "", f"**{escaped(lead_sentence(comparison))}**", ""]
+    found = [f"{key}: {escaped(value)}" for key, value in facts(comparison)]
+    lines += [" · ".join([*found, *(f"{_sign(item)} {item.text}" for item in checks(comparison))]), ""]
+    lines += [*(_item(item) for item in verdict_items(report)), ""]
+    for section in sections(report):
+        lines += _section(section, figure_paths)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+def escaped(text: str) -> str:
+    """`text` as Markdown that shows it and does nothing else."""
+    shown = "".join(ENTITIES.get(character, character) for character in visible(text))
+    shown = re.sub(r"([\\`*_|~$#])", r"\\\1", shown)
+    return shown.replace("](", "]\\(").replace("://", ":\u2060//").replace("![", "!\\[")
+
+
+def _sign(item: Item) -> str:
+    return "✗" if item.tone == "bad" else "✓"
+
+
+def _item(item: Item) -> str:
+    return f"- {escaped(item.mark)}: {escaped(item.text)}" if item.mark else f"- {escaped(item.text)}"
+
+
+def _section(section: Section, figure_paths: Mapping[str, str]) -> Iterator[str]:
+    yield from (f"## {section.title}", "")
+    for paragraph in section.paragraphs:
+        yield from (escaped(paragraph), "")
+    yield from map(_item, section.items)
+    yield ""
+    for drawing in section.drawings:
+        if drawing.name in figure_paths:
+            title = escaped(drawing.title).replace("[", "\\[").replace("]", "\\]")
+            yield from (f"![{title}](<{figure_paths[drawing.name]}>)", "")
+    for table in section.tables:
+        yield from _table(table, named=len(section.tables) > 1)
+    if section.code:
+        fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", section.code)), default=0))
+        yield from (fence, section.code, fence, "")
+    for name, target in section.links.items():
+        yield f"- [{_bracketed(name)}](<{target}>)" if is_file_name(target) else f"- {escaped(name)}: {escaped(target)}"
+    yield ""
+
+
+def _bracketed(text: str) -> str:
+    return escaped(text).replace("[", "\\[").replace("]", "\\]")
+
+
+def _table(table: Table, named: bool) -> Iterator[str]:
+    if named:
+        yield from (f"### {escaped(table.title)}", "")
+    yield _row([escaped(column.title) for column in table.columns])
+    yield _row(["---:" if column.numeric else "---" for column in table.columns])
+    for row in table.rows:
+        yield _row([_cell(cell) for cell in row])
+    yield from ("", escaped(table.note), "")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell) -> str:
+    text = f"**{escaped(cell.text)}**" if cell.tone == "best" and cell.text else escaped(cell.text)
+    return " ".join(word for word in (text, escaped(cell.detail), escaped(cell.extra)) if word)

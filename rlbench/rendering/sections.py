@@ -1,0 +1,136 @@
+"""The sections of a report in their order. A section whose data do not exist is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rlbench.rendering import budget_tables, provenance_tables, quantity, run_tables, score_tables
+from rlbench.rendering.figures import Drawing, Topic, drawings
+from rlbench.rendering.method import method_paragraphs
+from rlbench.rendering.pair import Standing, pairs, tasks
+from rlbench.rendering.report import Report
+from rlbench.rendering.section import Item, Section
+from rlbench.rendering.table import Table, Tone
+from rlbench.rendering.text import plural, visible
+from rlbench.rendering.verdict import pair_sentence
+
+MARKS: dict[Standing, tuple[str, Tone]] = {
+    "decided": ("decided", "good"),
+    "equivalent": ("equivalent", "good"),
+    "non-inferior": ("non-inferior", "good"),
+    "not decided": ("not decided", "muted"),
+    "unknown": ("cannot be decided", "muted"),
+    "survivors only": ("survivors only", "warning"),
+}
+SEVERITY: dict[str, Tone] = {"warning": "warning", "error": "bad"}
+
+
+def sections(report: Report) -> list[Section]:
+    """Every section that has something to show."""
+    drawn = drawings(report)
+    return [*_results(report, drawn), *_accounts(report, drawn), *_provenance(report)]
+
+
+def verdict_items(report: Report) -> list[Item]:
+    """The sentences on the pairs, each with its mark."""
+    comparison = report.comparison
+    return [Item(pair_sentence(pair, comparison), *MARKS[pair.standing]) for pair in pairs(comparison, primary=True)]
+
+
+def _about(drawn: Sequence[Drawing], *topics: Topic) -> list[Drawing]:
+    return [drawing for drawing in drawn if drawing.topic in topics]
+
+
+def _present(*tables: Table | None) -> list[Table]:
+    return [table.without_constant("task") for table in tables if table is not None and table.rows]
+
+
+def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
+    comparison = report.comparison
+    yield from _budget(report)
+    if shown := _about(drawn, "intervals"):
+        words = (
+            f"Diamond: the score. Bar: its {quantity.percent(float(comparison.get('confidence') or 0.95))} interval."
+        )
+        if any(score.get("by_seed") for score in comparison.get("scores") or ()):
+            words += " Dots: one a seed."
+        yield Section("scores", "Scores", [words], drawings=[*shown, *_about(drawn, "secondary")])
+    tables = _present(score_tables.difference_table(comparison, primary=True))
+    folded = _present(score_tables.difference_table(comparison, primary=False))
+    if tables or folded:
+        words = (
+            "First minus second, paired by seed and prompt. Thick: the interval of this pair; thin: the interval that "
+            "holds for all pairs at once. Coloured: decided, in the colour of the arm ahead. Grey: not decided. "
+            "Overlapping intervals of two scores do not mean that they are equal: look here."
+        )
+        yield Section("differences", "Differences", [words], (), _about(drawn, "differences"), tables, folded)
+    if shown := _about(drawn, "curves", "frontier"):
+        words = "Every seed is a line through what was measured. Nothing is smoothed."
+        yield Section("learning", "Learning curves", [words], drawings=shown)
+    scored = [score_tables.score_table(comparison, task) for task in tasks(comparison)]
+    if scored:
+        yield Section("table", "Every metric", tables=_present(*scored))
+
+
+def _budget(report: Report) -> Iterator[Section]:
+    budget = report.comparison.get("budget")
+    if not budget or not budget.get("runs"):
+        return
+    currency, tolerance = visible(str(budget.get("currency"))), quantity.percent(float(budget.get("tolerance") or 0))
+    plan = f"Every run may spend {quantity.count(budget.get('planned'))} {currency}, give or take {tolerance}."
+    passed = bool(budget.get("passed", True))
+    items = [Item(visible(str(failure)), "off budget", "bad") for failure in budget.get("failures") or ()]
+    result = "All runs did." if passed else "The audit failed, so the arms are not ranked."
+    yield Section(
+        "budget",
+        "Budget parity",
+        [f"{plan} {result}"],
+        items,
+        tables=_present(budget_tables.budget_table(budget)),
+        folded=_present(budget_tables.budget_runs_table(budget)),
+    )
+
+
+def _accounts(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
+    comparison = report.comparison
+    tables = _present(run_tables.throughput_table(report))
+    if tables:
+        folded = _present(run_tables.throughput_runs_table(report))
+        yield Section("throughput", "Throughput", (), (), _about(drawn, "phases"), tables, folded)
+    outcome = run_tables.outcome_table(report)
+    if outcome is not None:
+        words = "A run that did not finish is counted, never dropped: it makes the grid unbalanced and unranked."
+        yield Section("failures", "Failed and missing seeds", [words], tables=_present(outcome))
+    elif comparison.get("runs"):
+        words = f"None: all {plural(len(comparison['runs']), 'run')} finished."
+        yield Section("failures", "Failed and missing seeds", [words])
+    findings = [
+        Item(
+            visible(str(row["text"])),
+            visible(str(row.get("severity") or "info")),
+            SEVERITY.get(row.get("severity") or "", "muted"),
+        )
+        for row in comparison.get("findings") or ()
+    ]
+    if findings:
+        yield Section("findings", "Findings", ["What looked odd, although nothing stopped."], findings)
+
+
+def _provenance(report: Report) -> Iterator[Section]:
+    comparison = report.comparison
+    if shared := _present(provenance_tables.fingerprint_table(comparison.get("fingerprints") or ())):
+        words = "All arms of a task start from the same policies, see the same prompts and are measured the same way."
+        yield Section("inputs", "Shared inputs", [words], tables=shared)
+    if axes := _present(provenance_tables.definition_table(report.definitions)):
+        yield Section("algorithms", "Algorithms", ["Exactly what ran, axis by axis."], tables=axes)
+    meaning = _present(provenance_tables.metric_table(comparison))
+    signature = visible(str(comparison.get("signature") or ""))
+    if meaning or signature:
+        yield Section("signature", "Metrics and signature", folded=meaning, code=signature)
+    if machine := _present(provenance_tables.environment_table(report.environment)):
+        yield Section("environment", "Environment", tables=machine)
+    if report.reproduce:
+        yield Section("reproduce", "Reproduce", code="\n".join(map(visible, report.reproduce.split("\n"))))
+    if report.downloads:
+        yield Section("downloads", "Downloads", links=report.downloads)
+    yield Section("method", "Method", method_paragraphs(comparison))

@@ -1,0 +1,41 @@
+"""Honest comparisons of trained policies: the right unit, a calibrated test, a verdict that may be "inconclusive".
+
+Three estimands answer three questions, and every `Estimate` names its own:
+
+* ``checkpoints`` (E1): are *these* checkpoints different? Prompts are random, checkpoints are fixed.
+* ``recipe`` (E2): is the *recipe* different on this benchmark? Seeds are random, prompts are fixed.
+* ``population`` (E3): is the recipe different on prompts *like* these? Both are random.
+
+Arrays have named axes in a fixed order: [seed, prompt], [seed, prompt, sample] or [seed, prompt, component].
+Differences are a − b.
+"""
+
+from rlbench.statistics.bootstrap import bootstrap_difference, bootstrap_value
+from rlbench.statistics.effect import probability_of_improvement, share_of_prompts_improved
+from rlbench.statistics.estimate import Estimand, Estimate, at_confidence
+from rlbench.statistics.multiplicity import benjamini_hochberg, holm, simultaneous_confidence
+from rlbench.statistics.paired import paired_difference
+from rlbench.statistics.power import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
+from rlbench.statistics.resamples import Resamples, draw_resamples
+from rlbench.statistics.verdict import Verdict, verdict
+
+__all__ = [
+    "Estimand",
+    "Estimate",
+    "Resamples",
+    "Verdict",
+    "at_confidence",
+    "benjamini_hochberg",
+    "bootstrap_difference",
+    "bootstrap_value",
+    "draw_resamples",
+    "holm",
+    "minimum_detectable_effect",
+    "paired_difference",
+    "probability_of_improvement",
+    "seeds_needed",
+    "share_of_prompts_improved",
+    "simultaneous_confidence",
+    "smallest_sign_flip_p",
+    "verdict",
+]

@@ -1,0 +1,66 @@
+"""The named axes of score arrays: [seed, prompt], [seed, prompt, sample] and [seed, prompt, component]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rlbench.errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+
+def prompt_means(scores: ArrayLike, name: str) -> FloatArray:
+    """Return scores [seed, prompt] or [seed, prompt, sample] as means over samples, [seed, prompt].
+
+    Raises InputError for other shapes and for values that are not finite.
+    """
+    array = np.asarray(scores, dtype=np.float64)
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise InputError(
+            f"scores {name!r}: expected an array [seed, prompt] or [seed, prompt, sample] that is not empty, got shape "
+            f"{list(array.shape)}; name the axes: one run is scores[None, :], one value per seed is scores[:, None]"
+        )
+    _check_finite(array, name, ("seed", "prompt", "sample"))
+    return array if array.ndim == 2 else array.mean(axis=2)
+
+
+def sufficient_statistics(stats: ArrayLike, name: str) -> FloatArray:
+    """Return statistics [seed, prompt, component] as floats.
+
+    Raises InputError for other shapes and for values that are not finite.
+    """
+    array = np.asarray(stats, dtype=np.float64)
+    if array.ndim != 3 or array.size == 0:
+        raise InputError(
+            f"statistics {name!r}: expected an array [seed, prompt, component] that is not empty, got shape "
+            f"{list(array.shape)}; sum the components over the completions of each prompt"
+        )
+    _check_finite(array, name, ("seed", "prompt", "component"))
+    return array
+
+
+def check_matched(a: FloatArray, b: FloatArray, *, paired_seeds: bool) -> None:
+    """Raise InputError unless both arms have the same prompts, and the same seeds where these are paired."""
+    if a.shape[1] != b.shape[1]:
+        raise InputError(
+            f"prompts: expected the same prompts in both arms, got {a.shape[1]} and {b.shape[1]}; "
+            "compare on the prompts that both arms have, in the same order"
+        )
+    if paired_seeds and a.shape[0] != b.shape[0]:
+        raise InputError(
+            f"seeds: expected the same seeds in both arms because seeds are paired, got {a.shape[0]} and {b.shape[0]}; "
+            "finish the missing runs, or declare paired_seeds=False before looking at the result"
+        )
+
+
+def _check_finite(array: FloatArray, name: str, axes: tuple[str, ...]) -> None:
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    first = np.argwhere(~finite)[0]
+    where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, first, strict=False))
+    raise InputError(
+        f"{name!r}: expected finite numbers, got {array[tuple(first)]} at {where} ({int((~finite).sum())} in all); "
+        "leave unscored prompts out of both arms, or use sufficient statistics, where they count as nothing"
+    )

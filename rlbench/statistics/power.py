@@ -1,0 +1,84 @@
+"""What a number of seeds can show: minimum detectable effects, seeds needed and the smallest p by relabelling."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.optimize import brentq
+from scipy.special import nctdtr, ndtri, stdtrit
+
+from rlbench.errors import InputError
+
+# Beyond this the noncentral t is the normal to far less than one seed.
+_NORMAL_FROM = 10_000
+# Φ(-8) < 1e-15
+_NEVER_WRONG_FROM = 8.0
+
+
+def minimum_detectable_effect(seeds: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """Return the true difference, in sd of paired seed differences, that a two-sided t test finds with `power`.
+
+    Exact, by the noncentral t distribution. Raises InputError for fewer than 2 seeds, a power or alpha outside
+    (0, 1) and a power that does not exceed alpha.
+    """
+    _check_rates(power, alpha)
+    if seeds < 2:
+        raise InputError(f"power: expected at least 2 seeds, got {seeds}; train more seeds")
+    upper = 1.0
+    while _power(upper, seeds, alpha) < power:
+        upper *= 2.0
+    return float(brentq(lambda effect: _power(effect, seeds, alpha) - power, 0.0, upper, xtol=1e-10))
+
+
+def seeds_needed(effect: float, seed_sd: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Return the fewest paired seeds, at least 2, that find `effect` with `power` when differences vary by `seed_sd`.
+
+    Effect and sd are in the metric's unit. Raises InputError for an effect of zero and a negative sd.
+    """
+    _check_rates(power, alpha)
+    if not math.isfinite(effect) or effect == 0:
+        raise InputError(f"power: expected an effect other than zero, got {effect}; declare the margin that matters")
+    if not math.isfinite(seed_sd) or seed_sd < 0:
+        raise InputError(f"power: expected a seed sd of zero or more, got {seed_sd}; estimate it from 2 or more seeds")
+    if seed_sd == 0:
+        return 2
+    standardised = abs(effect) / seed_sd
+    quantile = float(ndtri(1.0 - alpha / 2.0))
+    # the normal's answer is a lower bound; the t distribution needs about quantile² / 2 more seeds
+    normal = ((quantile + float(ndtri(power))) / standardised) ** 2
+    if normal > _NORMAL_FROM:
+        return math.ceil(normal + quantile**2 / 2.0)
+    seeds = max(2, math.floor(normal))
+    while seeds > 2 and _power(standardised, seeds - 1, alpha) >= power:
+        seeds -= 1
+    while _power(standardised, seeds, alpha) < power:
+        seeds += 1
+    return seeds
+
+
+def smallest_sign_flip_p(seeds: int) -> float:
+    """Return 2 / 2^seeds, the smallest two-sided p that flipping the signs of paired seeds can give."""
+    if seeds < 1:
+        raise InputError(f"sign flips: expected at least 1 seed, got {seeds}; train a seed first")
+    return 2.0 ** (1 - seeds)
+
+
+def smallest_relabelling_p(seeds_a: int, seeds_b: int) -> float:
+    """Return min(1, 2 / C(a + b, a)), the smallest two-sided p of a permutation test between unpaired seeds."""
+    return min(1.0, 2.0 / math.comb(seeds_a + seeds_b, seeds_a))
+
+
+def _power(effect: float, seeds: int, alpha: float) -> float:
+    df = seeds - 1
+    critical = float(stdtrit(df, 1.0 - alpha / 2.0))
+    shift = effect * math.sqrt(seeds)
+    # Rejecting in the wrong direction needs a normal below -shift; scipy returns NaN for it far out.
+    wrong_direction = float(nctdtr(df, shift, -critical)) if shift < _NEVER_WRONG_FROM else 0.0
+    return 1.0 - float(nctdtr(df, shift, critical)) + wrong_direction
+
+
+def _check_rates(power: float, alpha: float) -> None:
+    if not 0.0 < alpha < power < 1.0:
+        raise InputError(
+            f"power: expected 0 < alpha < power < 1, got alpha {alpha} and power {power}; use alpha 0.05 and power 0.8"
+        )

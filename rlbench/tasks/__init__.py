@@ -1,0 +1,1 @@
+"""Tasks: what policies are trained and measured on, described by a folder with a task.yaml."""

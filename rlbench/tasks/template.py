@@ -1,0 +1,73 @@
+"""Fills `{field}` in a template with the fields of a row, by plain substitution in one pass.
+
+Only the template has placeholders: braces that come in with the data stay text. `{{` and `}}` in a template are
+literal braces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rlbench.errors import InputError
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
+_WHOLE = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+def check_template(template: str) -> str:
+    """Return `template`, or raise ValueError if it has a brace that is neither a placeholder nor doubled."""
+    rest = _TOKEN.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise ValueError("not a template: write {field} for a field of the data and {{ or }} for a brace")
+    return template
+
+
+def fill(template: str, fields: Mapping[str, Any], where: str) -> str:
+    """Return `template` with every `{field}` replaced; `where` names the row in messages.
+
+    Raises:
+        InputError: a field is missing, or is neither text nor a number, or cannot be written as UTF-8.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        return _text(match[1], _field(match[1], fields, where), where)
+
+    return _TOKEN.sub(replace, template)
+
+
+def fill_all(templates: tuple[str, ...], fields: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Fill several templates; one that is just `{field}` of a list of texts gives one text per item.
+
+    Raises:
+        InputError: as `fill`.
+    """
+    filled: list[str] = []
+    for template in templates:
+        whole = _WHOLE.fullmatch(template)
+        value = _field(whole[1], fields, where) if whole else None
+        if whole and isinstance(value, list):
+            filled += [_text(whole[1], item, where) for item in value]
+        else:
+            filled.append(fill(template, fields, where))
+    return tuple(filled)
+
+
+def _field(name: str, fields: Mapping[str, Any], where: str) -> Any:
+    if name not in fields:
+        raise InputError(f"{where}: field {name!r} is missing (has: {', '.join(fields) or 'none'})")
+    return fields[name]
+
+
+def _text(name: str, value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise InputError(f"{where}: field {name!r} is {type(value).__name__}; expected text or a number")
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: field {name!r} holds half a surrogate pair and is not valid Unicode") from error
+    return text

@@ -1,0 +1,63 @@
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rlbench.errors import InputError
+from rlbench.statistics import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
+from rlbench.statistics.power import smallest_relabelling_p
+
+
+@pytest.mark.parametrize(("seeds", "effect"), [(3, 3.26), (4, 2.13), (5, 1.68), (8, 1.16), (10, 1.00), (20, 0.66)])
+def test_the_published_table_of_effects(seeds, effect):
+    assert round(minimum_detectable_effect(seeds), 2) == effect
+
+
+def test_the_effect_is_found_as_often_as_promised():
+    seeds, runs = 5, 20_000
+    effect = minimum_detectable_effect(seeds, power=0.8)
+    differences = np.random.default_rng(0).normal(effect, 1.0, size=(runs, seeds))
+    found = int((stats.ttest_1samp(differences, 0.0, axis=1).pvalue <= 0.05).sum())
+    assert stats.binom.ppf(0.0005, runs, 0.8) <= found <= stats.binom.ppf(0.9995, runs, 0.8)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 37, 400])
+def test_seeds_needed_inverts_the_minimum_detectable_effect(seeds):
+    effect = minimum_detectable_effect(seeds)
+    assert seeds_needed(effect * 1.0001, 1.0) == seeds
+    assert seeds_needed(-2.0 * effect * 1.0001, 2.0) == seeds
+
+
+def test_seeds_needed_is_continuous_where_the_normal_takes_over():
+    counts = [seeds_needed(effect, 1.0) for effect in np.linspace(0.0279, 0.0281, 21)]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(counts))
+    assert counts[0] - counts[-1] < 200
+
+
+def test_seeds_that_do_not_vary_need_no_more_than_two():
+    assert seeds_needed(0.01, 0.0) == 2
+
+
+def test_smallest_p_values():
+    assert [smallest_sign_flip_p(seeds) for seeds in (1, 3, 5, 6)] == [1.0, 0.25, 0.0625, 0.03125]
+    reference = stats.permutation_test(
+        ([1.0, 2.0, 3.0], [10.0, 11.0, 12.0, 13.0]), lambda x, y: np.mean(x) - np.mean(y), n_resamples=np.inf
+    )
+    assert smallest_relabelling_p(3, 4) == pytest.approx(reference.pvalue)
+    assert smallest_relabelling_p(1, 1) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: minimum_detectable_effect(1), "at least 2 seeds"),
+        (lambda: minimum_detectable_effect(5, power=0.01), "alpha < power"),
+        (lambda: seeds_needed(0.0, 1.0), "other than zero"),
+        (lambda: seeds_needed(1.0, -1.0), "zero or more"),
+        (lambda: smallest_sign_flip_p(0), "at least 1"),
+    ],
+)
+def test_bad_input_is_explained(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
