@@ -29,6 +29,8 @@ class Optimization(BaseModel):
     """Peak learning rate of AdamW for the policy."""
     schedule: Literal["linear", "constant"] = "linear"
     """`linear` decays to 0 over the run's optimizer steps."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the optimizer steps over which the learning rate rises from 0."""
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.95, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)

@@ -7,6 +7,7 @@ checksum of the manifest itself.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,9 @@ def verify(folder: Path) -> dict[str, Any]:
         if found[name].stat().st_size != record["bytes"] or hash_file(found[name]) != record["sha256"]:
             raise CorruptArtifact(f"{found[name]}: its bytes are not those that were sealed")
     return manifest
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder of unfinished work, if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -24,7 +24,7 @@ from rlbench.graders.numbers import NUMBER, numbers, plain, value
 _MARK = re.compile(
     r"(?P<hash>\#{4,})"
     r"|\\(?:f?boxed|fbox)[ ]?(?P<box>\{)"
-    r"|(?P<label>^[^\w\n]{0,8}(?:A|(?i:(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
+    r"|(?P<label>(?:^[^\w\n]{0,8}|(?<=\#)[*_ ]{0,3})(?:A|(?i:(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
     r"|(?P<says>\b(?i:(?:the[ \t]{1,4}(?:(?:final|correct)[ \t]{1,4})?|final[ \t]{1,4})answer)"
     r"[*_ \t]{0,4}(?:(?i:is)\b|[:=]))",
     re.MULTILINE,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlbench.rendering import quantity
-from rlbench.rendering.table import Cell, Column, Table, numeric
+from rlbench.rendering.table import Cell, Table, numeric, plain
 from rlbench.rendering.text import label, visible
 
 CURRENCIES = {
@@ -25,20 +25,18 @@ def budget_table(budget: Mapping[str, Any]) -> Table:
     fixed, groups = str(budget.get("currency")), _groups(budget)
     shown = _currencies(budget)
     columns = [
-        Column("arm"),
-        Column("task"),
+        *plain("arm", "task", "audit"),
         *numeric("seeds", f"planned {CURRENCIES.get(fixed, visible(fixed))}"),
         *numeric(*(CURRENCIES[name] + (" (fixed)" if name == fixed else "") for name in shown)),
-        Column("audit"),
     ]
     rows = [
         [
             Cell(label(arm)),
             Cell(visible(task)),
+            _audit(runs),
             Cell(quantity.count(len(runs)), sort=len(runs)),
             _spent(runs, "planned"),
             *(_spent(runs, name) for name in shown),
-            _audit(runs),
         ]
         for (arm, task), runs in groups.items()
     ]
@@ -50,17 +48,15 @@ def budget_runs_table(budget: Mapping[str, Any]) -> Table:
     """One row a run."""
     shown = _currencies(budget)
     columns = [
-        Column("arm"),
-        Column("task"),
+        *plain("arm", "task", "audit"),
         *numeric("seed", "planned", *(CURRENCIES[name] for name in shown)),
-        Column("audit"),
     ]
     rows = [
         [
             Cell(label(run["arm"])),
             Cell(visible(str(run["task"]))),
-            *(_spent([run], name) for name in ("seed", "planned", *shown)),
             _audit([run]),
+            *(_spent([run], name) for name in ("seed", "planned", *shown)),
         ]
         for run in budget.get("runs") or ()
     ]

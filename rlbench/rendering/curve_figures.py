@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rlbench.rendering import palette, quantity, svg
 from rlbench.rendering.report import Report, RunRecord
-from rlbench.rendering.text import label
+from rlbench.rendering.text import label, shortened
 
 WIDTH = 7.2
 REWARDS = {"dev_reward": "reward on the dev split", "reward_mean": "training reward, mean of the batch"}
@@ -107,7 +107,7 @@ def _legend(figure: Figure, report: Report, runs: Sequence[RunRecord]) -> None:
             [],
             color=colours.get(arm, palette.NEUTRAL),
             marker=markers.get(arm, "o"),
-            label=label(arm),
+            label=shortened(label(arm)),
             markersize=5,
         )
         for arm in dict.fromkeys(run.arm for run in runs)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rlbench.rendering import palette, quantity, svg
 from rlbench.rendering.pair import Pair, pairs
-from rlbench.rendering.text import label, visible
+from rlbench.rendering.text import label, shortened, visible
 
 WIDTH = 7.2
 ROW = 0.29
@@ -36,7 +36,7 @@ def difference_panel(comparison: Mapping[str, Any], task: str, metric: Mapping[s
 
 
 def _pair_name(pair: Pair) -> str:
-    return f"{label(pair.b)} − {label(pair.a)}"
+    return f"{shortened(label(pair.b), 16)} − {shortened(label(pair.a), 16)}"
 
 
 def _frame(axes: Axes, names: Sequence[str], metric: Mapping[str, Any]) -> None:
@@ -55,7 +55,10 @@ def _frame(axes: Axes, names: Sequence[str], metric: Mapping[str, Any]) -> None:
         up = len(names) - 0.5 + 0.5 / ROW
         axes.text(0.0, up, f"← {left} is better", transform=put, ha="left", color=palette.MUTED, fontsize=8)
         axes.text(1.0, up, f"{right} is better →", transform=put, ha="right", color=palette.MUTED, fontsize=8)
-    axes.text(1.56, -0.85, "adjusted p", transform=put, ha="right", va="center", color=palette.MUTED, fontsize=7.5)
+    right_edge = 1 + 2.1 / svg.width_of(axes)
+    axes.text(
+        right_edge, -0.85, "adjusted p", transform=put, ha="right", va="center", color=palette.MUTED, fontsize=7.5
+    )
 
 
 def _draw(axes: Axes, row: int, pair: Pair, colours: Mapping[str, str]) -> None:
@@ -85,5 +88,8 @@ def _write(axes: Axes, row: int, pair: Pair) -> None:
     last = "survivors" if pair.standing == "survivors only" else quantity.probability(estimate.get("p_adjusted"))
     weight = "bold" if pair.standing == "decided" else "normal"
     ink = palette.INK if pair.standing == "decided" else palette.MUTED
-    axes.text(1.03, row, shown, transform=put, ha="left", va="center", color=ink, fontsize=8.5)
-    axes.text(1.56, row, last, transform=put, ha="right", va="center", color=ink, fontsize=8.5, fontweight=weight)
+    width = svg.width_of(axes)
+    axes.text(1 + 0.1 / width, row, shown, transform=put, ha="left", va="center", color=ink, fontsize=8.5)
+    axes.text(
+        1 + 2.1 / width, row, last, transform=put, ha="right", va="center", color=ink, fontsize=8.5, fontweight=weight
+    )

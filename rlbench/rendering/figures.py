@@ -51,7 +51,7 @@ def _all(report: Report) -> Iterator[tuple[Topic, str, tuple[str, ...], str | No
         shown = visible(task)
         for metric in primary_metrics(comparison, task):
             name = str(metric["name"])
-            title = f"{shown}: {visible(name)} of every arm, with its interval and its seeds"
+            title = f"{shown}: {visible(name)} of every arm, with its interval"
             yield "intervals", title, (task, name), primary_panel(comparison, task, metric)
             title = f"{shown}: differences of {visible(name)} between all pairs of arms"
             yield "differences", title, (task, name), difference_panel(comparison, task, metric)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rlbench.rendering import palette, quantity, svg
 from rlbench.rendering.pair import arms, metrics, scores
-from rlbench.rendering.text import label, visible
+from rlbench.rendering.text import label, shortened, visible
 
 WIDTH = 7.2
 ROW = 0.34
@@ -26,7 +26,7 @@ def primary_panel(comparison: Mapping[str, Any], task: str, metric: Mapping[str,
         left = _label_width(names)
         axes = svg.place(figure, left, 0.45, WIDTH - left - 1.75, height)
         _draw(axes, comparison, task, metric, names, write=True)
-        axes.set_yticks(range(len(names)), [label(name) for name in names])
+        axes.set_yticks(range(len(names)), [shortened(label(name)) for name in names])
         return svg.text_of(figure)
 
 
@@ -46,12 +46,12 @@ def secondary_panels(comparison: Mapping[str, Any], task: str) -> str | None:
             bottom = (rows - 1 - down) * step + 0.5
             axes = svg.place(figure, left + across * (width + 0.4), bottom, width, height)
             _draw(axes, comparison, task, metric, names, write=False)
-            axes.set_yticks(range(len(names)), [label(name) for name in names] if across == 0 else [])
+            axes.set_yticks(range(len(names)), [shortened(label(name)) for name in names] if across == 0 else [])
         return svg.text_of(figure)
 
 
 def _label_width(names: Sequence[str]) -> float:
-    return min(2.4, 0.35 + 0.085 * max((len(label(name)) for name in names), default=4))
+    return min(2.4, 0.35 + 0.085 * max((len(shortened(label(name))) for name in names), default=4))
 
 
 def _draw(
@@ -98,9 +98,10 @@ def _write(axes: Axes, row: int, score: Mapping[str, Any], unit: str) -> None:
     value, low, high = score.get("value"), score.get("low"), score.get("high")
     places, put = quantity.decimals([value, low, high], unit), axes.get_yaxis_transform()
     shown = quantity.number(value, unit, places)
-    axes.text(1.13, row, shown, transform=put, ha="right", va="center", fontweight="bold", fontsize=9)
+    width = svg.width_of(axes)
+    axes.text(1 + 0.52 / width, row, shown, transform=put, ha="right", va="center", fontweight="bold", fontsize=9)
     axes.text(
-        1.15,
+        1 + 0.6 / width,
         row,
         quantity.interval(low, high, unit, places),
         transform=put,

@@ -27,7 +27,7 @@ def render_markdown(report: Report, figure_paths: Mapping[str, str]) -> str:
     lines = [f"# {escaped(name)}", "", f"**{escaped(lead_sentence(comparison))}**", ""]
     found = [f"{key}: {escaped(value)}" for key, value in facts(comparison)]
     lines += [" · ".join([*found, *(f"{_sign(item)} {item.text}" for item in checks(comparison))]), ""]
-    lines += [*(_item(item) for item in verdict_items(report)), ""]
+    lines += [*(f"- {escaped(item.text)}" for item in verdict_items(report)), ""]
     for section in sections(report):
         lines += _section(section, figure_paths)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
@@ -88,4 +88,4 @@ def _row(cells: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = f"**{escaped(cell.text)}**" if cell.tone == "best" and cell.text else escaped(cell.text)
-    return " ".join(word for word in (text, escaped(cell.detail), escaped(cell.extra)) if word)
+    return "<br>".join(word for word in (text, escaped(cell.detail), escaped(cell.extra)) if word)

@@ -42,9 +42,9 @@ def method_paragraphs(comparison: Mapping[str, Any]) -> list[str]:
         "Bonferroni-simultaneous: they hold for all pairs at once. On the other metrics p-values are adjusted by "
         "Benjamini-Hochberg and are exploratory."
     )
+    needed = " Where a pair is not decided the report says how many seeds would be needed."
     paragraphs.append(
-        "A large p never means that two arms are equal. Where a pair is not decided the report says how many seeds "
-        "would be needed."
+        "A large p never means that two arms are equal." + (needed if comparison.get("kind") == "experiment" else "")
     )
     if comparison.get("kind") == "experiment":
         seeds = comparison.get("seeds") or ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlbench.rendering import quantity
@@ -25,11 +25,11 @@ def score_table(comparison: Mapping[str, Any], task: str) -> Table:
         cells = [Cell(label(arm))]
         for metric in chosen:
             score = by_name.get((arm, task, metric["name"]), {})
-            cells.append(_score_cell(score, metric, arm in best[metric["name"]]))
+            cells.append(_score_cell(score, metric, arm in best[metric["name"]], comparison.get("seeds") or ()))
         rows.append(cells)
     columns = [Column("arm"), *(_metric_column(metric) for metric in chosen)]
     note = "↑ higher is better, ↓ lower is better."
-    if any(cell.extra for cells in rows for cell in cells):
+    if any("unscored" in cell.extra for cells in rows for cell in cells):
         note += " Unscored: completions that could not be judged; they are left out, not counted as zero."
     if any(best.values()):
         note += " Bold: the best value, and every value that is not decided against it."
@@ -43,7 +43,7 @@ def _metric_column(metric: Mapping[str, Any]) -> Column:
     return Column(title, numeric=True, hint=visible(str(metric.get("description") or "")))
 
 
-def _score_cell(score: Mapping[str, Any], metric: Mapping[str, Any], is_best: bool) -> Cell:
+def _score_cell(score: Mapping[str, Any], metric: Mapping[str, Any], is_best: bool, seeds: Sequence[int]) -> Cell:
     unit, value = str(metric.get("unit") or ""), score.get("value")
     low, high = score.get("low"), score.get("high")
     if not quantity.known(value):
@@ -51,8 +51,10 @@ def _score_cell(score: Mapping[str, Any], metric: Mapping[str, Any], is_best: bo
         return Cell(quantity.MISSING, reason, tone="muted")
     places = quantity.decimals([value, low, high], unit)
     detail = quantity.interval(low, high, unit, places)
-    unscored = f"{int(score['unscored']):,} unscored" if score.get("unscored") else ""
-    return Cell(quantity.number(value, unit, places), detail, unscored, float(value), "best" if is_best else "")
+    used = score.get("by_seed_seeds") or seeds
+    extra = [f"{len(used)} of {len(seeds)} seeds"] if len(used) < len(seeds) else []
+    extra += [f"{int(score['unscored']):,} unscored"] if score.get("unscored") else []
+    return Cell(quantity.number(value, unit, places), detail, ", ".join(extra), float(value), "best" if is_best else "")
 
 
 def _best(comparison: Mapping[str, Any], task: str, metric: Mapping[str, Any]) -> set[str]:

@@ -59,8 +59,9 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     folded = _present(score_tables.difference_table(comparison, primary=False))
     if tables or folded:
         words = (
-            "First minus second, paired by seed and prompt. Thick: the interval of this pair; thin: the interval that "
-            "holds for all pairs at once. Coloured: decided, in the colour of the arm ahead. Grey: not decided. "
+            f"First minus second, paired by {'seed and prompt' if comparison.get('seeds') else 'prompt'}. "
+            "Thick: the interval of this pair; thin: the interval that holds for all pairs at once. "
+            "Coloured: decided, in the colour of the arm ahead. Grey: not decided. "
             "Overlapping intervals of two scores do not mean that they are equal: look here."
         )
         yield Section("differences", "Differences", [words], (), _about(drawn, "differences"), tables, folded)
@@ -80,7 +81,7 @@ def _budget(report: Report) -> Iterator[Section]:
     plan = f"Every run may spend {quantity.count(budget.get('planned'))} {currency}, give or take {tolerance}."
     passed = bool(budget.get("passed", True))
     items = [Item(visible(str(failure)), "off budget", "bad") for failure in budget.get("failures") or ()]
-    result = "All runs did." if passed else "The audit failed, so the arms are not ranked."
+    result = "All runs kept to it." if passed else "The audit failed, so the arms are not ranked."
     yield Section(
         "budget",
         "Budget parity",

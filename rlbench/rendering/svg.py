@@ -74,6 +74,12 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
     return figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
 
 
+def width_of(axes: Axes) -> float:
+    """The width of axes in inches, for text that stands beside them."""
+    figure = axes.get_figure(root=True)
+    return float(axes.get_position().width * figure.get_size_inches()[0]) if figure is not None else 1.0
+
+
 def text_of(figure: Figure) -> str:
     """The figure as a standalone SVG document."""
     buffer = io.StringIO()

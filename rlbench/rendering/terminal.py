@@ -8,7 +8,7 @@ from typing import Any
 
 from rlbench.rendering import quantity
 from rlbench.rendering.pair import arms, primary_metrics, scores, tasks
-from rlbench.rendering.text import label, plural, visible
+from rlbench.rendering.text import label, plural, shortened, visible
 from rlbench.rendering.verdict import verdict_sentences
 
 WIDTH = 96
@@ -56,7 +56,7 @@ def _score_block(comparison: Mapping[str, Any], task: str, metric: Mapping[str, 
     places = quantity.decimals(numbers, unit)
     table = [
         (
-            _short(label(arm), 24),
+            shortened(label(arm)),
             quantity.number(row.get("value"), unit, places),
             quantity.interval(row.get("low"), row.get("high"), unit, places),
             _strip(row, min(numbers), max(numbers)) if numbers else "",
@@ -92,7 +92,3 @@ def _strip(row: Mapping[str, Any], least: float, most: float) -> str:
         cells[first], cells[last] = "├", "┤"
     cells[place(row["value"])] = "●"
     return "".join(cells)
-
-
-def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

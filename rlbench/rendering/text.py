@@ -29,6 +29,11 @@ def label(name: object) -> str:
     return "".join(part.upper() if part in ACRONYMS else part for part in parts)
 
 
+def shortened(text: str, width: int = 24) -> str:
+    """At most `width` characters; what is left out is marked."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def joined(words: Sequence[str], last: str = "and") -> str:
     """The words as an English list: 'a', 'a and b', 'a, b and c'."""
     if len(words) < 2:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rlbench.rendering import palette, quantity, svg
 from rlbench.rendering.report import Report, RunRecord
-from rlbench.rendering.text import label, visible
+from rlbench.rendering.text import label, shortened, visible
 
 WIDTH = 7.2
 ROW = 0.34
@@ -23,7 +23,7 @@ def phase_bars(report: Report, task: str) -> str | None:
     shade = {name: SHADES[index % len(SHADES)] for index, name in enumerate(names)}
     with svg.style():
         figure = svg.new_figure(WIDTH, ROW * len(totals) + 0.85)
-        left = min(2.4, 0.35 + 0.085 * max(len(label(arm)) for arm in totals))
+        left = min(2.4, 0.35 + 0.085 * max(len(shortened(label(arm))) for arm in totals))
         axes = svg.place(figure, left, 0.42, WIDTH - left - 0.95, ROW * len(totals))
         for row, phases in enumerate(totals.values()):
             start = 0.0
@@ -39,10 +39,11 @@ def phase_bars(report: Report, task: str) -> str | None:
                     label=visible(name) if row == 0 else None,
                 )
                 start += phases.get(name, 0.0)
-            axes.text(start, row, f"  {quantity.duration(start)}", va="center", fontsize=8.5)
+            axes.annotate(
+                quantity.duration(start), (start, row), (6, 0), textcoords="offset points", va="center", fontsize=8.5
+            )
         axes.set_ylim(len(totals) - 0.5, -0.5)
-        axes.set_yticks(range(len(totals)), [label(arm) for arm in totals])
-        axes.grid(axis="x")
+        axes.set_yticks(range(len(totals)), [shortened(label(arm)) for arm in totals])
         axes.set_xlabel("seconds, mean over seeds", fontsize=8)
         figure.legend(loc="upper left", bbox_to_anchor=(0.07, 1.0), ncols=6, fontsize=8.5, handlelength=1.0)
         return svg.text_of(figure)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rlbench.errors import InputError
-from rlbench.tasks.template import check_template
+from rlbench.tasks.template import check_template, fields_of
 from rlbench.yaml_file import YamlDocument, validate
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -87,6 +87,8 @@ class Definition(_Model):
     def _consistent(self) -> Definition:
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError("a metric is listed twice")
+        if fields_of(self.prompt) == ():
+            raise ValueError("the prompt names no field of the data; write {field} where it belongs")
         if self.primary not in self.metrics:
             raise ValueError(f"primary {self.primary!r} is not among the metrics ({', '.join(self.metrics)})")
         if "demonstrations" in self.source.splits:

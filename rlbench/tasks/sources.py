@@ -74,10 +74,10 @@ def inside(root: Path, relative: str) -> Path:
         InputError: the path is absolute, has `..` in it or leads outside.
     """
     for pure in (PurePosixPath(relative), PureWindowsPath(relative)):
-        if pure.is_absolute() or pure.drive or pure.root or ".." in pure.parts:
+        if pure.is_absolute() or pure.drive or pure.root or ".." in pure.parts or "\0" in relative:
             raise InputError(f"{relative!r}: expected a path inside {root}, without '..' and not absolute")
     path = root / relative
-    if "\0" in relative or not path.resolve().is_relative_to(root.resolve()):
+    if not path.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{path}: leads outside {root} (to {path.resolve()}); put the file itself there")
     return path
 

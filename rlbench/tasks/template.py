@@ -24,6 +24,11 @@ def check_template(template: str) -> str:
     return template
 
 
+def fields_of(template: str) -> tuple[str, ...]:
+    """Return the names of the fields that `template` asks for, in order."""
+    return tuple(match[1] for match in _TOKEN.finditer(template) if match[1] is not None)
+
+
 def fill(template: str, fields: Mapping[str, Any], where: str) -> str:
     """Return `template` with every `{field}` replaced; `where` names the row in messages.
 

@@ -17,6 +17,8 @@ from rlbench.policies.padding import token_batch
 from rlbench.seeding import stream
 from rlbench.trainers.trainer import Learner
 
+WARMUP = 0.1
+
 
 @dataclass(frozen=True)
 class Demonstrations:
@@ -35,7 +37,8 @@ def fine_tune(
 ) -> list[dict[str, Any]]:
     """Train `policy` in place, from the last checkpoint if there is one; return the loss curve.
 
-    Every epoch visits the demonstrations in a new order. The learning rate decays linearly to 0. `on_step` is told
+    Every epoch visits the demonstrations in a new order. The learning rate rises over the
+    first tenth of the steps and then decays linearly to 0. `on_step` is told
     the steps taken, the steps in all and the loss.
 
     Raises:
@@ -45,7 +48,8 @@ def fine_tune(
     completions = [policy.encode_completion(*pair) for pair in data.pairs]
     per_epoch = -(-len(prompts) // data.batch_size)
     total = data.epochs * per_epoch
-    learner = Learner(policy.model, data.learning_rate, Optimization(learning_rate=data.learning_rate), total)
+    options = Optimization(learning_rate=data.learning_rate, warmup=WARMUP)
+    learner = Learner(policy.model, data.learning_rate, options, total)
     step, curve = 0, list[dict[str, Any]]()
     checkpoint = checkpoints.latest()
     if checkpoint is not None:

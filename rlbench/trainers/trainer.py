@@ -133,9 +133,12 @@ class Learner:
 
     def learning_rate(self, taken: int) -> float:
         """The rate of the next step after `taken` steps."""
+        rising = self.options.warmup * self.total_steps
+        if taken < rising:
+            return self.peak * (taken + 1) / (rising + 1)
         if self.options.schedule == "constant":
             return self.peak
-        return self.peak * max(0.0, 1 - taken / max(1, self.total_steps))
+        return self.peak * max(0.0, 1 - (taken - rising) / max(1.0, self.total_steps - rising))
 
     def step(self, taken: int, at: int) -> float:
         """Take an optimizer step; return the gradient norm before clipping.

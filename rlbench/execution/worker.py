@@ -1,0 +1,82 @@
+"""Runs one stage call in its own process: lock, verified inputs, stage function, seal."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Literal
+
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.files import explain_disk_errors
+from rlbench.artifacts.locking import lock
+from rlbench.artifacts.run_folder import LOCK
+from rlbench.artifacts.sealing import remove
+from rlbench.errors import DiskFull, RlbenchError
+
+ORPHAN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a call ended: `done`, `input` (the user's mistake), `disk` (no space) or `crash`."""
+
+    kind: Literal["done", "input", "disk", "crash"]
+    message: str = ""
+
+
+def make(call: Call) -> None:
+    """Make the call's result and seal it.
+
+    Raises:
+        RlbenchError: an input is damaged or wrong, another process makes the same result, or the disk is full.
+    """
+    identity, folder = call.identity, call.folder
+    with explain_disk_errors(folder.root), lock(call.work / LOCK, wait_seconds=ORPHAN_SECONDS):
+        for made in identity.inputs.values():
+            folder.check(made)
+        remove(call.out)
+        call.out.mkdir()
+        started = time.perf_counter()
+        stage = importlib.import_module(f"rlbench.stages.{identity.stage}")
+        extra = stage.run(call)
+        folder.finish(identity, {**extra, "seconds": time.perf_counter() - started})
+
+
+def serve(call: Call, answer: Connection) -> None:
+    """Body of a worker process: make the call and send a `Report`. The process ends with its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _one_thread()
+    try:
+        make(call)
+        report = Report("done")
+    except DiskFull as error:
+        report = Report("disk", str(error))
+    except RlbenchError as error:
+        report = Report("input", str(error))
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            (call.work / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        report = Report("crash", f"{type(error).__name__}: {error}")
+    answer.send(report)
+    answer.close()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed must not go on writing beside a resumed run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _one_thread() -> None:
+    from rlbench.policies.device import use_one_thread
+
+    use_one_thread()

@@ -1,0 +1,364 @@
+"""From an experiment file to the stage calls that make it, and the checks that need names from several floors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlbench.algorithms.algorithm import Algorithm
+from rlbench.artifacts.call import Call, Circumstances
+from rlbench.artifacts.files import hash_file
+from rlbench.artifacts.identity import Identity
+from rlbench.artifacts.run_folder import RunFolder
+from rlbench.errors import InputError
+from rlbench.graders.roles import as_reward, load_grader
+from rlbench.records import Grader, Metric
+from rlbench.registry import load, unknown
+from rlbench.spec import AlgorithmEntry, Experiment
+from rlbench.stages import compare, prepare, report, sample, score, train
+from rlbench.tasks.leaks import check_leaks
+from rlbench.tasks.task import Task, load_task
+
+SFT = "sft"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed of one arm on one task."""
+
+    task: str
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Label of its folders."""
+        return f"{self.task}.{self.arm}.s{self.seed}"
+
+
+class Plan:
+    """Everything an experiment consists of, by identity. Making a plan checks the whole experiment.
+
+    Raises:
+        InputError: a name does not exist, an option is wrong, data is missing or leaks between splits.
+    """
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, data_dir: Path | None, reproduce: str = "") -> None:
+        self.experiment = experiment
+        self.folder = folder
+        self.algorithms: dict[str, Algorithm] = {
+            entry.label: load("algorithms", entry.name)(**entry.options) for entry in experiment.algorithms
+        }
+        self.tasks = {task.name: task for task in (load_task(name, data_dir) for name in experiment.tasks)}
+        self.base_path = base_folder(experiment, data_dir)
+        for task in self.tasks.values():
+            self._check(task)
+        self.circumstances = Circumstances(
+            data_dir=data_dir,
+            device=experiment.device,
+            base_path=self.base_path,
+            task_paths={task.name: str(name) for name, task in zip(experiment.tasks, self.tasks.values(), strict=True)},
+            checkpoint_every=experiment.training.checkpoint_every,
+            reproduce=reproduce,
+        )
+
+    # What the parts of the experiment resolve to.
+
+    def metrics(self, task: Task) -> list[Metric]:
+        """The metrics to report on a task; the primary one is always among them."""
+        names = list(self.experiment.evaluation.metrics or task.metrics)
+        if self.primary(task) not in names:
+            names.insert(0, self.primary(task))
+        return [load("metrics", name) for name in names]
+
+    def primary(self, task: Task) -> str:
+        """The metric that the task's verdicts are about."""
+        return self.experiment.comparison.primary or task.primary
+
+    def graders(self, task: Task) -> dict[str, Grader]:
+        """The graders that the task's metrics need."""
+        needed = sorted({metric.grader for metric in self.metrics(task)})
+        return {name: load_grader(name, self._options(task, name)) for name in needed}
+
+    def _options(self, task: Task, grader: str) -> dict[str, Any]:
+        reward = self.experiment.reward
+        if reward is not None and reward.grader == grader:
+            return dict(reward.options)
+        return dict(task.graders.get(grader, {}))
+
+    def reward(self, task: Task) -> dict[str, Any]:
+        """Grader, column and options of what training maximises."""
+        entry = self.experiment.reward
+        grader, column = (entry.grader, entry.column) if entry else task.reward
+        return {"grader": grader, "column": column, "options": self._options(task, grader)}
+
+    def _check(self, task: Task) -> None:
+        reward = self.reward(task)
+        as_reward(load_grader(reward["grader"], reward["options"]), reward["column"])
+        for metric in self.metrics(task):
+            missing = set(metric.columns) - set(self.graders(task)[metric.grader].columns)
+            if missing:
+                raise InputError(f"metric {metric.name!r} needs columns that its grader lacks: {', '.join(missing)}")
+        for name in self.experiment.comparison.margin:
+            if name not in [metric.name for metric in self.metrics(task)]:
+                raise unknown("comparison.margin: metric", name, [metric.name for metric in self.metrics(task)])
+        for split in ("train", self.experiment.evaluation.split):
+            if not task.samples(split):
+                raise InputError(f"task {task.name!r}: split {split!r} is empty")
+        wanted = self.experiment.evaluation.prompts
+        have = len(task.samples(self.experiment.evaluation.split))
+        if wanted is not None and wanted > have:
+            raise InputError(
+                f"evaluation.prompts is {wanted}, but task {task.name!r} has only {have} prompts in split "
+                f"{self.experiment.evaluation.split!r}"
+            )
+        if self.experiment.sft.source == "demonstrations":
+            task.demonstrations()
+        check_leaks(task)
+
+    @cached_property
+    def base(self) -> Identity:
+        """The base policy."""
+        if self.base_path is None:
+            policy = self.experiment.base_policy
+            tiny = {"hidden_size": policy.hidden_size, "layers": policy.layers, "heads": policy.heads}
+            texts = {name: task.fingerprint("train", "demonstrations") for name, task in self.tasks.items()}
+            limits = {name: self.max_new_tokens(task) for name, task in self.tasks.items()}
+            config: dict[str, Any] = {"make": "base", "tiny": tiny, "texts": texts, "tasks": limits}
+        else:
+            files = {path.name: hash_file(path) for path in prepare.model_files(self.base_path)}
+            config = {"make": "base", "files": files}
+        return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
+
+    def max_new_tokens(self, task: Task) -> int:
+        """Length limit of completions on a task."""
+        return self.experiment.rollout.max_new_tokens or task.max_new_tokens
+
+    def _policy_config(self) -> dict[str, Any]:
+        stops = self.experiment.base_policy.stop_token_ids
+        return {"dtype": self.experiment.dtype, "stop_token_ids": None if stops is None else list(stops)}
+
+    def sft(self, task: Task) -> Identity:
+        """The SFT policy of a task; the base policy itself if there is no SFT."""
+        if self.experiment.sft.source == "none":
+            return self.base
+        settings = self.experiment.sft.model_dump(exclude={"source"})
+        config = {"make": "sft", "task": task.name, "demonstrations": task.fingerprint("demonstrations")}
+        config |= self._policy_config() | settings
+        return Identity("prepare", f"sft.{task.name}", {"base": self.base}, config, {"stage": prepare.VERSION})
+
+    def _prompts_needed(self, completions: int) -> int:
+        return completions // self.experiment.rollout.completions_per_prompt
+
+    def prompts(self, task: Task) -> Identity:
+        """The shared order of training prompts, long enough for the largest budget."""
+        budgets = [entry.budget or self.experiment.budget for entry in self.experiment.algorithms]
+        longest = max(budget.completions for budget in [*budgets, self.experiment.budget])
+        config = {
+            "make": "prompts",
+            "task": task.name,
+            "split": task.fingerprint("train"),
+            "prompts": self._prompts_needed(longest),
+        }
+        return Identity("prepare", f"prompts.{task.name}", {}, config, {"stage": prepare.VERSION})
+
+    def shared(self, task: Task) -> dict[str, str]:
+        """Fingerprints of what all runs on a task have in common."""
+        evaluation = Identity("sample", "", {}, self._evaluation(task), self._versions(task))
+        return {
+            "base": self.base.fingerprint,
+            "sft": self.sft(task).fingerprint,
+            "prompt_order": self.prompts(task).fingerprint,
+            "evaluation": evaluation.fingerprint,
+        }
+
+    def _evaluation(self, task: Task) -> dict[str, Any]:
+        settings = self.experiment.evaluation
+        return {
+            "task": task.name,
+            "data": task.fingerprint(settings.split),
+            "split": settings.split,
+            "prompts": settings.prompts,
+            "samples_per_prompt": settings.samples_per_prompt,
+            "temperature": settings.temperature,
+            "max_new_tokens": self.max_new_tokens(task),
+            **self._policy_config(),
+        }
+
+    def _versions(self, task: Task) -> dict[str, int]:
+        return {f"grader {name}": grader.version for name, grader in self.graders(task).items()}
+
+    # The calls.
+
+    def runs(self) -> list[Run]:
+        """All training runs, seed by seed, so that early seeds of all arms end first."""
+        return [
+            Run(task, arm, seed) for task in self.tasks for seed in self.experiment.seeds for arm in self.algorithms
+        ]
+
+    def train(self, run: Run) -> Identity:
+        """The training of a run."""
+        task, algorithm = self.tasks[run.task], self.algorithms[run.arm]
+        rollout, entry = self.experiment.rollout, self._entry(run.arm)
+        budget = entry.budget or self.experiment.budget
+        reward = self.reward(task)
+        config = {
+            "algorithm": algorithm.name,
+            "options": algorithm.options.model_dump(mode="json"),
+            "task": task.name,
+            "data": task.fingerprint("train"),
+            "reward": reward,
+            "seed": run.seed,
+            "prompts": self._prompts_needed(budget.completions),
+            "prompts_per_batch": rollout.prompts_per_batch,
+            "completions_per_prompt": rollout.completions_per_prompt,
+            "temperature": rollout.temperature,
+            "max_new_tokens": self.max_new_tokens(task),
+            "dev_every": self.experiment.training.dev_every,
+            "dev_prompts": self.experiment.training.dev_prompts if "dev" in task.splits else 0,
+            "shared": self.shared(task),
+            **self._policy_config(),
+        }
+        grader = load_grader(reward["grader"], reward["options"])
+        versions = {"stage": train.VERSION, "algorithm": algorithm.version, "reward": grader.version}
+        inputs = {"sft": self.sft(task), "prompts": self.prompts(task)}
+        return Identity("train", run.name, inputs, config, versions)
+
+    def _entry(self, arm: str) -> AlgorithmEntry:
+        return next(entry for entry in self.experiment.algorithms if entry.label == arm)
+
+    def sample(self, run: Run) -> Identity:
+        """The evaluation of a run's policy (or of the SFT policy, arm `sft`) with the run's seed."""
+        task = self.tasks[run.task]
+        sft = self.sft(task)
+        policy = sft if run.arm == SFT else self.train(run)
+        config = self._evaluation(task) | {"seed": run.seed}
+        return Identity("sample", run.name, {"policy": policy, "sft": sft}, config, {"stage": sample.VERSION})
+
+    def score(self, run: Run) -> Identity:
+        """The judgement of a run's completions."""
+        task = self.tasks[run.task]
+        graders = {name: dict(grader.options) for name, grader in self.graders(task).items()}
+        split = self.experiment.evaluation.split
+        config = {"task": task.name, "split": split, "data": task.fingerprint(split), "graders": graders}
+        versions = {"stage": score.VERSION, **self._versions(task)}
+        return Identity("score", run.name, {"sample": self.sample(run)}, config, versions)
+
+    def evaluated(self) -> list[Run]:
+        """All runs to evaluate: the SFT policy once per seed, and every training run."""
+        shared = [Run(task, SFT, seed) for task in self.tasks for seed in self.experiment.seeds]
+        return [*shared, *self.runs()]
+
+    def compare(self, outcomes: Mapping[Run, Mapping[str, Any]]) -> Identity:
+        """The comparison of the runs that completed; `outcomes` says of every training run how it ended."""
+        settings = self.experiment.comparison
+        inputs: dict[str, Identity] = {}
+        for run in self.evaluated():
+            key = f"{run.task}/{run.arm}/{run.seed}"
+            if run.arm == SFT or outcomes[run]["status"] == "completed":
+                inputs[f"score/{key}"] = self.score(run)
+            if run.arm != SFT and outcomes[run]["status"] != "failed":
+                inputs[f"train/{key}"] = self.train(run)
+        config = {
+            "name": self.experiment.name,
+            "arms": [SFT, *self.algorithms],
+            "seeds": list(self.experiment.seeds),
+            "tasks": {task.name: self._task_plan(task) for task in self.tasks.values()},
+            "currency": "completions",
+            "budget": self.experiment.budget.completions,
+            "confidence": settings.confidence,
+            "replicates": settings.replicates,
+            "margin": settings.margin,
+            "signature": self.signature(),
+            "runs": [{"task": run.task, "arm": run.arm, "seed": run.seed, **outcomes[run]} for run in self.runs()],
+        }
+        return Identity("compare", "all", inputs, config, {"stage": compare.VERSION})
+
+    def _task_plan(self, task: Task) -> dict[str, Any]:
+        return {
+            "metrics": [metric.name for metric in self.metrics(task)],
+            "primary": self.primary(task),
+            "split": self.experiment.evaluation.split,
+            "prompts": self.experiment.evaluation.prompts,
+            "shared": self.shared(task),
+        }
+
+    def signature(self) -> str:
+        """What the numbers of the comparison depend on, in one line."""
+        settings, split = self.experiment.evaluation, self.experiment.evaluation.split
+        parts = [f"task:{name}@{task.fingerprint(split)[:8]}" for name, task in self.tasks.items()]
+        counts = [str(len(task.samples(split)[: settings.prompts])) for task in self.tasks.values()]
+        return "|".join(
+            [
+                *parts,
+                f"split:{split}",
+                f"n:{'+'.join(counts)}",
+                f"k:{settings.samples_per_prompt}",
+                f"T:{settings.temperature}",
+                f"seeds:{len(self.experiment.seeds)}",
+            ]
+        )
+
+    def report(self, comparison: Identity) -> Identity:
+        """The report on a comparison."""
+        inputs = {"comparison": comparison}
+        inputs |= {role: made for role, made in comparison.inputs.items() if role.startswith("train/")}
+        return Identity("report", "all", inputs, {}, {"stage": report.VERSION})
+
+    def training(self) -> Iterator[Identity]:
+        """The shared parts and all training runs, each after what it is made from."""
+        yield self.base
+        for task in self.tasks.values():
+            if self.sft(task) is not self.base:
+                yield self.sft(task)
+            yield self.prompts(task)
+        yield from (self.train(run) for run in self.runs())
+
+    def evaluation(self, outcomes: Mapping[Run, Mapping[str, Any]]) -> Iterator[Identity]:
+        """Completions and scores of the SFT policy and of every run that completed."""
+        for run in self.evaluated():
+            if run.arm == SFT or outcomes[run]["status"] == "completed":
+                yield self.sample(run)
+                yield self.score(run)
+
+    def call(self, identity: Identity) -> Call:
+        """The call that makes `identity`."""
+        return Call(identity, self.folder, self.circumstances)
+
+
+def base_folder(experiment: Experiment, data_dir: Path | None) -> Path | None:
+    """Where the base policy's files are; None if rlbench builds it. A hub policy is downloaded into the hub's cache.
+
+    Raises:
+        InputError: it cannot be found.
+    """
+    policy = experiment.base_policy
+    if policy.path is not None:
+        return Path(policy.path)
+    if policy.data is not None:
+        if data_dir is None:
+            raise InputError(
+                f"base_policy.data is {policy.data!r}, which is a folder under the data folder; name that with "
+                f"--data-dir or RLBENCH_DATA_DIR"
+            )
+        return data_dir / policy.data
+    if policy.hub is not None:
+        return _download(policy.hub, policy.revision)
+    return None
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"base_policy.hub: {name!r} cannot be fetched from the hub: {first}; check the id and the network, or give "
+            f"a local folder as base_policy: {{path: DIR}}"
+        ) from error

@@ -1,0 +1,179 @@
+"""Runs an experiment: makes what is missing, resumes what was interrupted, audits, publishes the report."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.files import explain_disk_errors, read_json
+from rlbench.artifacts.identity import Identity
+from rlbench.artifacts.locking import lock
+from rlbench.artifacts.run_folder import LOCK, warn
+from rlbench.errors import CorruptArtifact, DiskFull, InputError
+from rlbench.execution.local import default_workers, execute
+from rlbench.execution.worker import Report
+from rlbench.experiment import Plan, Run
+from rlbench.spec import dump_experiment
+
+MINIMUM_FREE_BYTES = 64 * 2**20
+PUBLISHED = "report"
+
+
+@dataclass
+class Finished:
+    """What `rlbench run` did."""
+
+    comparison: Mapping[str, Any]
+    report: Path
+    made: int
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every run completed and the audit passed, else 1."""
+        complete = all(run["status"] == "completed" for run in self.comparison["runs"])
+        matched = all(row["match"] for row in self.comparison["fingerprints"])
+        return 0 if complete and matched and self.comparison["budget"]["passed"] else 1
+
+
+class Execution:
+    """One `rlbench run` on one folder."""
+
+    def __init__(self, plan: Plan, workers: int | None) -> None:
+        self.plan = plan
+        self.folder = plan.folder
+        self.workers = workers or default_workers(plan.experiment.device)
+        self.crashes: dict[str, str] = {}
+        self.made = 0
+
+    def run(self) -> Finished:
+        """Make everything that is missing.
+
+        Raises:
+            Busy: another run works on the folder.
+            DiskFull: no space is left; what is finished is kept.
+            InputError: a shared part could not be made because of the user's input.
+        """
+        root = self.folder.root
+        with explain_disk_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            with lock(root / LOCK):
+                self._check_space()
+                _replace(root / "experiment.yaml", dump_experiment(self.plan.experiment))
+                training = list(self.plan.training())
+                self._make(training)
+                outcomes = self._outcomes()
+                evaluation = list(self.plan.evaluation(outcomes))
+                self._make(evaluation)
+                comparison = self.plan.compare(outcomes)
+                report = self.plan.report(comparison)
+                self._make([comparison, report])
+                self._clean([*training, *evaluation, comparison, report])
+                published = _publish(self.folder.path(report), root / PUBLISHED)
+                content = read_json(self.folder.path(comparison) / "comparison.json")
+        return Finished(content, published, self.made)
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self.folder.root).free
+        if free < MINIMUM_FREE_BYTES:
+            raise DiskFull(
+                f"{self.folder.root}: only {free // 2**20} MiB are free, expected at least "
+                f"{MINIMUM_FREE_BYTES // 2**20} MiB; free some space and run the same command again"
+            )
+
+    def _verify(self, identity: Identity) -> None:
+        """Put a damaged result into quarantine, so that it is made again."""
+        if not self.folder.is_sealed(identity):
+            return
+        try:
+            self.folder.check(identity)
+        except CorruptArtifact as error:
+            place = self.folder.quarantine(self.folder.path(identity))
+            warn(f"DAMAGED RESULT: {error}\nrlbench: moved to {place}; it is made again")
+
+    def _make(self, identities: list[Identity]) -> None:
+        for identity in identities:
+            self._verify(identity)
+        missing = [made for made in identities if not self.folder.is_sealed(made)]
+        if not missing:
+            return
+        problems: dict[str, Report] = {}
+        with tqdm(total=len(missing), unit="part", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+            def on_end(call: Call, report: Report) -> None:
+                bar.set_postfix_str(f"{call.identity.stage} {call.identity.name}", refresh=False)
+                bar.update()
+                if report.kind == "done":
+                    self.made += 1
+                    if bar.disable:
+                        print(f"{call.identity.stage:8} {call.identity.name}", file=sys.stderr, flush=True)
+                else:
+                    problems[call.identity.fingerprint] = report
+                    if report.kind != "disk":
+                        warn(f"{call.identity.stage} {call.identity.name} failed: {report.message}")
+
+            execute([self.plan.call(made) for made in missing], self.workers, on_end)
+        self._judge(missing, problems)
+
+    def _judge(self, missing: list[Identity], problems: Mapping[str, Report]) -> None:
+        """A failed training run is an outcome; whatever else failed stops the experiment."""
+        for report in problems.values():
+            if report.kind == "disk":
+                raise DiskFull(report.message)
+        for identity in missing:
+            problem = problems.get(identity.fingerprint)
+            if problem is None:
+                continue
+            if identity.stage == "train":
+                self.crashes[identity.fingerprint] = problem.message
+                continue
+            raise InputError(
+                f"{identity.stage} {identity.name} could not be made: {problem.message}. Everything finished so far "
+                f"is kept in {self.folder.root}; run the same command again once the cause is removed"
+                + (f" (details: {self.folder.partial(identity) / 'error.txt'})" if problem.kind == "crash" else "")
+            )
+
+    def _outcomes(self) -> dict[Run, dict[str, Any]]:
+        outcomes: dict[Run, dict[str, Any]] = {}
+        for run in self.plan.runs():
+            identity = self.plan.train(run)
+            if self.folder.is_sealed(identity):
+                recorded = read_json(self.folder.path(identity) / "outcome.json")
+                outcomes[run] = {key: recorded[key] for key in ("status", "detail", "step")}
+            else:
+                detail = self.crashes.get(identity.fingerprint, "it was not run")
+                outcomes[run] = {"status": "failed", "detail": detail, "step": None}
+        return outcomes
+
+    def _clean(self, finished: list[Identity]) -> None:
+        """Drop leftovers of work that is finished (a crash between the last rename and the clean-up leaves them)."""
+        for identity in finished:
+            partial = self.folder.partial(identity)
+            if partial.exists() and self.folder.is_sealed(identity):
+                shutil.rmtree(partial)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a small file that is not sealed, atomically."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _publish(sealed: Path, target: Path) -> Path:
+    """Copy the newest sealed report to the plain place where people look for it; return the page."""
+    for source in sorted(sealed.rglob("*")):
+        if source.is_file():
+            place = target / source.relative_to(sealed)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _replace(place, source.read_text(encoding="utf-8"))
+    return target / "index.html"

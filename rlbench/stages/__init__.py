@@ -1,0 +1,1 @@
+"""The stages: each a function from sealed folders to one new folder. They never import each other."""

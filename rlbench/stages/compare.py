@@ -1,0 +1,193 @@
+"""Compares arms and writes comparison.json, the product of rlbench. Its schema is docs/comparison.md.
+
+It holds no seconds, memory, dates or paths, so that it is the same, byte for byte, however often a run was resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.files import read_json, write_json
+from rlbench.artifacts.sealing import MANIFEST, SCHEMA_VERSION
+from rlbench.artifacts.tables import read_table
+from rlbench.errors import InputError
+from rlbench.records import Metric
+from rlbench.registry import load
+from rlbench.stages.budget import audit
+from rlbench.stages.estimates import Design, TaskComparison, adjust
+from rlbench.statistics import Estimand
+from rlbench.tasks.task import load_task
+
+VERSION = 1
+ESTIMANDS = {
+    "recipe": "this recipe on this benchmark",
+    "checkpoints": "these checkpoints",
+    "population": "this recipe on prompts like these",
+}
+
+
+def run(call: Call) -> Mapping[str, Any]:
+    """Compare all arms of an experiment over the runs that completed."""
+    config = call.config
+    estimand: Estimand = "recipe" if len(config["seeds"]) > 1 else "checkpoints"
+    parts = []
+    for task, plan in config["tasks"].items():
+        metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
+        design = Design(
+            task, estimand, config["confidence"], config["replicates"], metrics, plan["primary"], config["margin"]
+        )
+        loaded = load_task(call.circumstances.task_paths[task], call.circumstances.data_dir)
+        sample_ids = [sample.sample_id for sample in loaded.samples(plan["split"])[: plan["prompts"]]]
+        tables = {
+            arm: _tables(metrics, {int(seed): folder for seed, folder in call.inputs(f"score/{task}/{arm}").items()})
+            for arm in config["arms"]
+        }
+        parts.append((design, TaskComparison(design, {a: t for a, t in tables.items() if t}, sample_ids)))
+    usages = [
+        ({"arm": run["arm"], "task": run["task"], "seed": run["seed"]}, read_json(_train(call, run) / "usage.json"))
+        for run in config["runs"]
+        if run["status"] == "completed"
+    ]
+    comparison = _common(config["name"], parts, config["signature"]) | {
+        "kind": "experiment",
+        "seeds": config["seeds"],
+        "baseline": config["arms"][0],
+        "arms": [{"name": arm, "kind": "shared" if arm == "sft" else "algorithm"} for arm in config["arms"]],
+        "fingerprints": [_fingerprints(call, task) for task in config["tasks"]],
+        "budget": audit(config["currency"], config["budget"], usages),
+        "runs": config["runs"],
+        "findings": _findings(call, parts),
+    }
+    write_json(call.out / "comparison.json", comparison)
+    return {}
+
+
+def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare sealed score folders, the baseline first, as checkpoints that are fixed.
+
+    Args:
+        folders: verified folders that `rlbench score` wrote, for the same task, split and prompts.
+        names: of the arms, in the same order.
+        plan: the part of their manifests that they share: `task`, `split`, `metrics`, `primary`, `sample_ids`.
+    """
+    metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
+    design = Design(plan["task"], "checkpoints", 0.95, 10_000, metrics, plan["primary"], {})
+    tables = {name: _tables(metrics, {0: folder}) for name, folder in zip(names, folders, strict=True)}
+    part = (design, TaskComparison(design, tables, plan["sample_ids"]))
+    signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
+    return _common(" vs ".join(names), [part], signature) | {
+        "kind": "completions",
+        "seeds": None,
+        "baseline": names[0],
+        "arms": [{"name": name, "kind": "completions"} for name in names],
+        "fingerprints": [],
+        "budget": None,
+        "runs": [],
+        "findings": _unscored([part]),
+    }
+
+
+def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature: str) -> dict[str, Any]:
+    """What every comparison holds: metrics, scores and estimates of all tasks, adjusted together."""
+    differences = [row for _, comparison in parts for row in comparison.differences()]
+    design = parts[0][0]
+    families = {
+        primary: iter(adjust([row for row in differences if row["primary"] == primary], design, primary))
+        for primary in (True, False)
+    }
+    signature += f"|bs:{design.replicates}|rs:0|v:{version('rlbench')}"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "signature": signature,
+        "estimand": design.estimand,
+        "estimand_text": ESTIMANDS[design.estimand],
+        "confidence": design.confidence,
+        "replicates": design.replicates,
+        "metrics": [
+            {
+                "task": part.task,
+                "name": metric.name,
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+                "primary": metric.name == part.primary,
+                "description": metric.description,
+                "signature": f"{metric.signature}|{signature}",
+            }
+            for part, _ in parts
+            for metric in part.metrics
+        ],
+        "scores": [row for _, comparison in parts for row in comparison.scores()],
+        "estimates": [next(families[row["primary"]]) for row in differences],
+    }
+
+
+def _tables(metrics: Sequence[Metric], folders: Mapping[int, Path]) -> dict[int, dict[str, pd.DataFrame]]:
+    graders = sorted({metric.grader for metric in metrics})
+    return {
+        seed: {grader: read_table(folder / "scores" / f"{grader}.parquet") for grader in graders}
+        for seed, folder in folders.items()
+    }
+
+
+def _train(call: Call, run: Mapping[str, Any]) -> Path:
+    return call.input(f"train/{run['task']}/{run['arm']}/{run['seed']}")
+
+
+def _fingerprints(call: Call, task: str) -> dict[str, Any]:
+    """What the runs of a task were made from, read from what each run itself recorded."""
+    recorded = [
+        read_json(_train(call, run) / MANIFEST)["config"]["shared"]
+        for run in call.config["runs"]
+        if run["task"] == task and run["status"] != "failed"
+    ]
+    expected = call.config["tasks"][task]["shared"]
+    return {"task": task, **expected, "match": all(each == expected for each in recorded)}
+
+
+def _findings(call: Call, parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, str]]:
+    findings = _unscored(parts)
+    runs = [run for run in call.config["runs"] if run["status"] == "completed"]
+    digests: dict[tuple[str, str, str], int] = {}
+    for run in runs:
+        digest = read_json(_train(call, run) / "outcome.json")["rollouts_digest"]
+        other = digests.setdefault((run["task"], run["arm"], digest), run["seed"])
+        if other != run["seed"]:
+            text = f"{run['arm']} on {run['task']}: seeds {other} and {run['seed']} sampled identical rollouts"
+            findings.append({"severity": "warning", "text": text + "; the seed has no effect"})
+    return findings
+
+
+def _unscored(parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, str]]:
+    rows = [row for _, comparison in parts for row in comparison.scores() if row["unscored"]]
+    return [
+        {
+            "severity": "info",
+            "text": f"{row['metric']} of {row['arm']} on {row['task']}: {row['unscored']} of "
+            f"{row['scored'] + row['unscored']} completions could not be scored and are left out",
+        }
+        for row in rows
+    ]
+
+
+def check_comparable(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what score folders (by name, with their manifests) share.
+
+    Raises:
+        InputError: they were scored on different prompts or in different ways.
+    """
+    (first_name, first), *others = manifests.items()
+    for name, manifest in others:
+        for key in ("task", "split", "task_fingerprint", "graders", "sample_ids"):
+            if manifest["config"][key] != first["config"][key]:
+                raise InputError(
+                    f"{name} and {first_name} cannot be compared: their {key.replace('_', ' ')} differs; score both "
+                    f"with the same --task, --split and data"
+                )
+    return dict(first["config"])

@@ -1,0 +1,218 @@
+"""The statistical part of a comparison: every arm's scores and every pair's difference, as rows for comparison.json."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rlbench.metrics.table import PromptStatistics, prompt_statistics
+from rlbench.records import FloatArray, Metric
+from rlbench.statistics import (
+    Estimand,
+    Estimate,
+    Resamples,
+    at_confidence,
+    benjamini_hochberg,
+    bootstrap_difference,
+    bootstrap_value,
+    draw_resamples,
+    holm,
+    minimum_detectable_effect,
+    seeds_needed,
+    simultaneous_confidence,
+    verdict,
+)
+
+Tables = Mapping[str, Mapping[int, Mapping[str, pd.DataFrame]]]
+"""arm -> seed -> grader -> rows."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """How one task's arms are compared; declared before the run."""
+
+    task: str
+    estimand: Estimand
+    confidence: float
+    replicates: int
+    metrics: Sequence[Metric]
+    primary: str
+    margin: Mapping[str, float]
+
+
+class TaskComparison:
+    """All scores and differences of one task."""
+
+    def __init__(self, design: Design, tables: Tables, sample_ids: Sequence[str]) -> None:
+        self.design = design
+        self.arms = list(tables)
+        self.seeds = {arm: sorted(tables[arm]) for arm in tables}
+        self.prompts = len(sample_ids)
+        self._statistics: dict[tuple[str, str, int], PromptStatistics] = {
+            (metric.name, arm, seed): prompt_statistics(tables[arm][seed][metric.grader], metric, sample_ids)
+            for metric in design.metrics
+            for arm in tables
+            for seed in tables[arm]
+        }
+        self._resamples: Resamples | None = None
+        if design.estimand != "recipe" and self.prompts > 1:
+            self._resamples = draw_resamples(self.prompts, design.replicates)
+
+    def scores(self) -> list[dict[str, Any]]:
+        """One row per metric and arm: value, interval and the value of every seed."""
+        return [self._score(metric, arm) for metric in self.design.metrics for arm in self.arms]
+
+    def differences(self) -> list[dict[str, Any]]:
+        """One row per metric and pair of arms, b − a, the earlier arm first; not yet adjusted for multiplicity."""
+        pairs = list(itertools.combinations(self.arms, 2))
+        return [self._difference(metric, a, b) for metric in self.design.metrics for a, b in pairs]
+
+    def _stack(self, metric: Metric, arm: str, seeds: Sequence[int]) -> FloatArray:
+        return np.stack([self._statistics[metric.name, arm, seed].sums for seed in seeds])
+
+    def _by_seed(self, metric: Metric, arm: str, seeds: Sequence[int]) -> list[float | None]:
+        sums = [self._statistics[metric.name, arm, seed].sums.sum(axis=0) for seed in seeds]
+        return [_finite(float(metric.aggregate(total))) for total in sums]
+
+    def _score(self, metric: Metric, arm: str) -> dict[str, Any]:
+        seeds = self.seeds[arm]
+        counts = [self._statistics[metric.name, arm, seed] for seed in seeds]
+        by_seed = self._by_seed(metric, arm, seeds)
+        row: dict[str, Any] = {
+            "task": self.design.task,
+            "metric": metric.name,
+            "arm": arm,
+            "by_seed": by_seed,
+            "by_seed_seeds": seeds,
+            "scored": sum(count.scored for count in counts),
+            "unscored": sum(count.unscored for count in counts),
+        }
+        reason = self._not_estimable(by_seed)
+        if reason:
+            known = [value for value in by_seed if value is not None]
+            value = known[0] if len(known) == len(by_seed) == 1 else None
+            return row | {"value": value, "low": None, "high": None, "standard_error": None, "df": None,
+                          "reason": reason}  # fmt: skip
+        estimate = bootstrap_value(
+            self._stack(metric, arm, seeds), metric.aggregate, estimand=self.design.estimand,
+            confidence=self.design.confidence, resamples=self._resamples,
+        )  # fmt: skip
+        return row | {
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "standard_error": estimate.standard_error,
+            "df": estimate.df,
+        }
+
+    def _difference(self, metric: Metric, a: str, b: str) -> dict[str, Any]:
+        seeds = [seed for seed in self.seeds[a] if seed in self.seeds[b]]
+        of_a, of_b = self._by_seed(metric, a, seeds), self._by_seed(metric, b, seeds)
+        by_seed = [None if x is None or y is None else y - x for x, y in zip(of_a, of_b, strict=True)]
+        row: dict[str, Any] = {
+            "a": a,
+            "b": b,
+            "task": self.design.task,
+            "metric": metric.name,
+            "primary": metric.name == self.design.primary,
+            "estimand": self.design.estimand,
+            "unit": metric.unit,
+            "higher_is_better": metric.higher_is_better,
+            "by_seed": by_seed,
+            "by_seed_seeds": seeds,
+            "seeds": len(seeds),
+            "prompts": self.prompts,
+            "survivors_only": len(seeds) < max(len(each) for each in self.seeds.values())
+            or len(self.seeds[a]) != len(self.seeds[b]),
+        }
+        reason = self._not_estimable(by_seed)
+        if reason:
+            nothing = ("value", "low", "high", "standard_error", "df", "p_value", "p_adjusted", "simultaneous_low",
+                       "simultaneous_high", "minimum_detectable_effect", "seeds_needed")  # fmt: skip
+            return row | dict.fromkeys(nothing) | {"verdict": "not computable", "reason": reason}
+        estimate = bootstrap_difference(
+            self._stack(metric, b, seeds), self._stack(metric, a, seeds), metric.aggregate,
+            estimand=self.design.estimand, confidence=self.design.confidence, resamples=self._resamples,
+        )  # fmt: skip
+        return row | {"estimate": estimate}
+
+    def _not_estimable(self, by_seed: Sequence[float | None]) -> str:
+        if any(value is None for value in by_seed):
+            return "nothing could be scored in at least one seed"
+        if self.design.estimand != "checkpoints" and len(by_seed) < 2:
+            return f"{len(by_seed)} finished seed(s) in common; an interval over seeds needs at least 2"
+        if self.design.estimand == "checkpoints" and (self.prompts < 2 or not by_seed):
+            return "an interval over prompts needs at least 2 prompts"
+        return ""
+
+
+def adjust(rows: Sequence[dict[str, Any]], design: Design, primary: bool) -> list[dict[str, Any]]:
+    """Turn the rows of one family into their final form, adjusted for the number of tests in it.
+
+    The family of the primary metric gets Holm-adjusted p-values and Bonferroni-simultaneous intervals; the family of
+    all others Benjamini-Hochberg-adjusted p-values, which are exploratory, and no simultaneous intervals.
+    """
+    tested = [row for row in rows if "estimate" in row]
+    p_values = [row["estimate"].p_value for row in tested]
+    adjusted = (holm if primary else benjamini_hochberg)(p_values) if tested else np.empty(0)
+    confidence = simultaneous_confidence(design.confidence, max(1, len(rows))) if primary else None
+    final = {id(row): _final(row, float(p), design, confidence) for row, p in zip(tested, adjusted, strict=True)}
+    return [final.get(id(row), row) for row in rows]
+
+
+def _final(row: dict[str, Any], p_adjusted: float, design: Design, simultaneous: float | None) -> dict[str, Any]:
+    estimate: Estimate = row["estimate"]
+    low, high = at_confidence(estimate, simultaneous) if simultaneous else (None, None)
+    alpha = 1 - design.confidence
+    decided = p_adjusted < alpha
+    over_seeds = design.estimand != "checkpoints" and estimate.seeds > 1 and bool(estimate.seed_sd)
+    power = {"power": 0.8, "alpha": alpha}
+    detectable = needed = None
+    if over_seeds and estimate.seed_sd is not None:
+        detectable = minimum_detectable_effect(estimate.seeds, **power) * estimate.seed_sd
+        if not decided and estimate.value != 0:
+            needed = seeds_needed(abs(estimate.value), estimate.seed_sd, **power)
+    kept = {key: value for key, value in row.items() if key != "estimate"}
+    return kept | {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "simultaneous_low": low,
+        "simultaneous_high": high,
+        "standard_error": estimate.standard_error,
+        "df": estimate.df if math.isfinite(estimate.df) else None,
+        "p_value": estimate.p_value,
+        "p_adjusted": p_adjusted,
+        "adjustment": "Holm" if simultaneous else "Benjamini-Hochberg (exploratory)",
+        "method": estimate.method,
+        "minimum_detectable_effect": detectable,
+        "seeds_needed": needed,
+        "verdict": _verdict(estimate, row, decided, design.margin.get(row["metric"])),
+    }
+
+
+def _verdict(estimate: Estimate, row: Mapping[str, Any], decided: bool, margin: float | None) -> str:
+    better = row["higher_is_better"]
+    if better is None:
+        return ("higher" if estimate.value > 0 else "lower") if decided else "not decided"
+    if margin is not None:
+        return verdict(estimate if better else _negated(estimate), margin)
+    if not decided:
+        return "not decided"
+    return "improved" if (estimate.value > 0) == better else "worse"
+
+
+def _negated(estimate: Estimate) -> Estimate:
+    from dataclasses import replace
+
+    return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,111 @@
+"""Makes what all runs of an experiment share: the base policy, the SFT policy of each task, and the prompt order."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.checkpoints import Checkpoints
+from rlbench.artifacts.files import write_json, write_jsonl
+from rlbench.errors import InputError
+from rlbench.policies.causal_lm import load_policy
+from rlbench.policies.device import resolve_device
+from rlbench.policies.tiny import build_tiny
+from rlbench.seeding import stream
+from rlbench.tasks.task import Task, load_task
+from rlbench.trainers.sft import Demonstrations, fine_tune
+
+VERSION = 1
+MODEL = "model"
+_COPIED = (".json", ".safetensors", ".model", ".txt", ".jinja")
+
+
+def run(call: Call) -> Mapping[str, Any]:
+    """Make the part that the call's config names: `base`, `sft` or `prompts`."""
+    makers: dict[str, Callable[[Call], Mapping[str, Any]]] = {"base": _base, "sft": _sft, "prompts": _prompts}
+    return makers[call.config["make"]](call)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a Hugging Face model folder that make the policy: configuration, safetensors, tokenizer.
+
+    Raises:
+        InputError: the folder is missing or holds no model.
+    """
+    if not folder.is_dir():
+        raise InputError(f"base policy: folder {folder} does not exist; check base_policy (and --data-dir for `data`)")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in _COPIED and path.is_file()]
+    if not any(path.suffix == ".safetensors" for path in files) or not (folder / "config.json").is_file():
+        raise InputError(
+            f"base policy: {folder} has no config.json or no *.safetensors; expected a Hugging Face folder"
+        )
+    return files
+
+
+def _task(call: Call) -> Task:
+    name = call.config["task"]
+    return load_task(call.circumstances.task_paths[name], call.circumstances.data_dir)
+
+
+def _base(call: Call) -> Mapping[str, Any]:
+    if call.circumstances.base_path is not None:
+        (call.out / MODEL).mkdir()
+        for path in model_files(call.circumstances.base_path):
+            shutil.copyfile(path, call.out / MODEL / path.name)
+        return {}
+    texts: list[str] = []
+    width = 0
+    for name, limit in call.config["tasks"].items():
+        task = load_task(call.circumstances.task_paths[name], call.circumstances.data_dir)
+        prompts = [sample.prompt for sample in task.samples("train")]
+        pairs = task.demonstrations()
+        texts += [*prompts, *(prompt + completion for prompt, completion in pairs)]
+        longest_prompt = max(len(prompt) for prompt in prompts)
+        longest_pair = max(len(prompt) + len(completion) for prompt, completion in pairs)
+        width = max(width, longest_pair, 2 * longest_prompt + limit)
+    tiny = call.config["tiny"]
+    policy = build_tiny(texts, **tiny, max_positions=width + 8, seed=0)
+    policy.save(call.out / MODEL)
+    return {"parameters": policy.parameters}
+
+
+def _sft(call: Call) -> Mapping[str, Any]:
+    config = call.config
+    policy = load_policy(
+        call.input("base") / MODEL, resolve_device(call.circumstances.device), config["dtype"], config["stop_token_ids"]
+    )
+    data = Demonstrations(
+        pairs=_task(call).demonstrations(),
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        learning_rate=config["learning_rate"],
+        task=config["task"],
+    )
+    with tqdm(desc=f"SFT on {config['task']}", unit="step", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def show(step: int, total: int, loss: float) -> None:
+            bar.total = total
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update(step - bar.n)
+
+        curve = fine_tune(policy, data, Checkpoints(call.work), show)
+    policy.save(call.out / MODEL)
+    write_jsonl(call.out / "metrics.jsonl", curve)
+    return {"demonstrations": len(data.pairs)}
+
+
+def _prompts(call: Call) -> Mapping[str, Any]:
+    """Write the shared prompt order: whole passes over the training split, each shuffled anew."""
+    samples = _task(call).samples("train")
+    order: list[str] = []
+    while len(order) < call.config["prompts"]:
+        turn = stream("prompt order", call.config["task"], len(order) // len(samples)).permutation(len(samples))
+        order += [samples[index].sample_id for index in turn]
+    write_json(call.out / "prompts.json", order[: call.config["prompts"]])
+    return {"training_prompts": len(samples)}

@@ -1,0 +1,70 @@
+"""Renders a comparison: one self-contained page, the same in Markdown with its figures, and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.files import read_json, read_jsonl, write_json
+from rlbench.artifacts.sealing import MANIFEST
+from rlbench.records import Outcome
+from rlbench.rendering.figures import figures
+from rlbench.rendering.markdown import render_markdown
+from rlbench.rendering.page import render_html
+from rlbench.rendering.report import Report, RunRecord
+
+VERSION = 1
+DOWNLOADS = {"comparison (JSON)": "comparison.json", "differences (CSV)": "estimates.csv", "scores (CSV)": "scores.csv"}
+
+
+def run(call: Call) -> Mapping[str, Any]:
+    """Write the report of an experiment."""
+    comparison = read_json(call.input("comparison") / "comparison.json")
+    runs = []
+    definitions: dict[str, Mapping[str, Any]] = {}
+    environment: dict[str, str] = {}
+    for row in comparison["runs"]:
+        role = f"train/{row['task']}/{row['arm']}/{row['seed']}"
+        outcome = Outcome(row["status"], row["detail"], row["step"])
+        if role not in call.identity.inputs:
+            runs.append(RunRecord(row["arm"], row["task"], row["seed"], outcome))
+            continue
+        folder = call.input(role)
+        manifest = read_json(folder / MANIFEST)
+        definitions[row["arm"]] = {"algorithm": manifest["config"]["algorithm"], **manifest["config"]["options"]}
+        environment |= manifest["environment"] | {"device": manifest["device"]}
+        usage = read_json(folder / "usage.json")
+        curve = read_jsonl(folder / "metrics.jsonl")
+        runs.append(RunRecord(row["arm"], row["task"], row["seed"], outcome, curve, usage))
+    write_report(call.out, Report(comparison, runs, definitions, environment, call.circumstances.reproduce, DOWNLOADS))
+    return {}
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write index.html, report.md with its figures, comparison.json and the CSV files into `folder`."""
+    drawn = figures(report)
+    (folder / "figures").mkdir()
+    for name, svg in drawn.items():
+        (folder / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
+    (folder / "index.html").write_text(render_html(report), encoding="utf-8")
+    markdown = render_markdown(report, {name: f"figures/{name}.svg" for name in drawn})
+    (folder / "report.md").write_text(markdown, encoding="utf-8")
+    write_json(folder / "comparison.json", report.comparison)
+    for key in ("estimates", "scores"):
+        _frame(report.comparison[key]).to_csv(folder / f"{key}.csv", index=False)
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame in which no text can be taken for a spreadsheet formula."""
+    frame = pd.DataFrame(rows)
+    for name in frame.columns:
+        frame[name] = [_harmless(value) for value in frame[name]]
+    return frame
+
+
+def _harmless(value: Any) -> Any:
+    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

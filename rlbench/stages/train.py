@@ -1,0 +1,70 @@
+"""Trains one run: one seed of one algorithm on one task. Divergence is an outcome and is sealed like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlbench.algorithms.algorithm import Algorithm
+from rlbench.artifacts.call import Call
+from rlbench.artifacts.checkpoints import Checkpoints
+from rlbench.artifacts.files import read_json, write_json, write_jsonl
+from rlbench.errors import Diverged
+from rlbench.graders.roles import as_reward, load_grader
+from rlbench.policies.causal_lm import Policy, load_policy
+from rlbench.policies.device import resolve_device
+from rlbench.registry import load
+from rlbench.rollouts.collect import Sampling
+from rlbench.tasks.task import load_task
+from rlbench.trainers.offline import OfflineLoop
+from rlbench.trainers.online import OnlineLoop
+from rlbench.trainers.trainer import Job
+
+VERSION = 1
+MODEL = "model"
+
+
+def run(call: Call) -> Mapping[str, Any]:
+    """Train from the shared SFT policy, or from the last checkpoint; write model, curve, usage and outcome."""
+    config = call.config
+    algorithm: Algorithm = load("algorithms", config["algorithm"])(**config["options"])
+    job = _job(call)
+    loop = OnlineLoop(algorithm, job) if algorithm.data == "rollouts" else OfflineLoop(algorithm, job)
+    outcome: dict[str, Any] = {"status": "completed", "detail": "", "step": None}
+    try:
+        loop.run()
+        job.policy.save(call.out / MODEL)
+    except Diverged as error:
+        outcome = {"status": "diverged", "detail": str(error), "step": error.step}
+    write_jsonl(call.out / "metrics.jsonl", loop.progress.curve)
+    write_json(call.out / "usage.json", loop.progress.meter.to_json())
+    write_json(call.out / "outcome.json", outcome | {"rollouts_digest": loop.progress.rollouts_digest})
+    return {"device": str(job.policy.device)}
+
+
+def _job(call: Call) -> Job:
+    config = call.config
+    device = resolve_device(call.circumstances.device)
+    task = load_task(call.circumstances.task_paths[config["task"]], call.circumstances.data_dir)
+    samples = {sample.sample_id: sample for sample in task.samples("train")}
+    order = read_json(call.input("prompts") / "prompts.json")
+    reward = config["reward"]
+
+    def policy() -> Policy:
+        return load_policy(call.input("sft") / MODEL, device, config["dtype"], config["stop_token_ids"])
+
+    return Job(
+        policy=policy(),
+        reference=policy(),
+        prompts=[samples[sample_id] for sample_id in order[: config["prompts"]]],
+        prompts_per_batch=config["prompts_per_batch"],
+        sampling=Sampling(config["completions_per_prompt"], config["max_new_tokens"], config["temperature"]),
+        reward=as_reward(load_grader(reward["grader"], reward["options"]), reward["column"]),
+        seed=config["seed"],
+        task=config["task"],
+        dev=task.samples("dev")[: config["dev_prompts"]] if config["dev_prompts"] else (),
+        dev_every=config["dev_every"],
+        checkpoint_every=call.circumstances.checkpoint_every,
+        checkpoints=Checkpoints(call.work),
+        preferences=Checkpoints(call.work, "preferences"),
+    )

@@ -1,0 +1,100 @@
+import re
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib as mpl
+import pytest
+
+from rlbench.rendering import palette, svg
+from rlbench.rendering.curve_figures import points, reward_name
+from rlbench.rendering.figures import drawings, figures
+
+
+def texts(document):
+    return [element.text for element in ElementTree.fromstring(document).iter() if element.tag.endswith("}text")]
+
+
+def test_the_same_report_gives_the_same_bytes_and_leaves_no_trace(report):
+    before = dict(mpl.rcParams)
+    first = figures(report)
+    mpl.rcParams["font.size"] = 30
+    second = figures(report)
+    mpl.rcParams["font.size"] = before["font.size"]
+    assert first == second
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_full_report_has_every_figure_primary_first(report):
+    assert list(figures(report)) == [
+        "intervals-arithmetic-correctness",
+        "differences-arithmetic-correctness",
+        "secondary-arithmetic",
+        "curves-arithmetic",
+        "frontier-arithmetic",
+        "phases-arithmetic",
+    ]
+
+
+def test_figures_cope_with_what_is_not_there(completions_only, failed_seed, failed_audit, hostile):
+    assert list(figures(completions_only)) == [
+        "intervals-arithmetic-correctness",
+        "differences-arithmetic-correctness",
+        "secondary-arithmetic",
+    ]
+    assert len(figures(failed_audit)) == 12
+    for report in (completions_only, failed_seed, failed_audit, hostile):
+        for name, document in figures(report).items():
+            assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)
+            ElementTree.fromstring(document)
+            assert "<metadata" not in document
+            assert "<script" not in document
+
+
+def test_the_figures_write_the_numbers_of_the_record(report):
+    shown = texts(figures(report)["intervals-arithmetic-correctness"])
+    for score in report.comparison["scores"]:
+        if score["metric"] == "correctness":
+            assert f"{100 * score['value']:.1f}" in shown
+            assert f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]" in shown
+    differences = texts(figures(report)["differences-arithmetic-correctness"])
+    for row in report.comparison["estimates"]:
+        if row["primary"]:
+            low, high = 100 * row["low"], 100 * row["high"]
+            assert f"{100 * row['value']:+.1f} [{low:.1f}, {high:.1f}]" in differences
+
+
+def test_hostile_names_stay_text(hostile):
+    shown = texts(figures(hostile)["intervals-arithmetic-correctness"])
+    assert any(text.startswith("<script>alert") for text in shown)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_any_number_of_arms(comparison, report, count):
+    names = [f"arm{index}" for index in range(count)]
+    base = [row for row in comparison["scores"] if row["arm"] == "ppo"]
+    comparison["arms"] = [{"name": name, "kind": "algorithm"} for name in names]
+    comparison["scores"] = [{**row, "arm": name} for name in names for row in base]
+    comparison["estimates"], comparison["runs"] = [], []
+    colours = palette.arm_colours(comparison)
+    assert len(set(colours.values())) == count
+    assert len(set(palette.arm_markers(comparison).values())) == count
+    assert "intervals-arithmetic-correctness" in figures(report)
+
+
+def test_every_colour_has_a_twin_for_dark_paper():
+    assert set(palette.ARMS) <= set(palette.DARK)
+    assert all(colour in svg.dark_rules() for pair in palette.DARK.items() for colour in pair)
+
+
+def test_nothing_is_smoothed_and_gaps_are_left_out(report):
+    run = report.runs[0]
+    measured = [(row["completions"], row["dev_reward"]) for row in run.curve if row["dev_reward"] is not None]
+    assert points(run, "completions", "dev_reward") == measured
+    assert reward_name(report.runs) == "dev_reward"
+
+
+def test_ids_in_a_page_belong_to_one_figure_only(report):
+    page = "".join(svg.inline(drawing.svg, drawing.name, "x") for drawing in drawings(report))
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', page)
+    assert {first or second for first, second in used} <= set(ids)
