@@ -25,7 +25,7 @@ class Optimization(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of AdamW for the policy."""
     schedule: Literal["linear", "constant"] = "linear"
     """`linear` decays to 0 over the run's optimizer steps."""

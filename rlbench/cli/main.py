@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
+
+from rlbench.errors import RlbenchError
 
 app = typer.Typer(
     name="rlbench",
@@ -18,6 +22,103 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[
-    Optional[Path],  # noqa: UP045 typer reads this form on every supported Python
+    Optional[Path],  # noqa: UP045 typer cannot read `Path | None` from a postponed annotation
     typer.Option("--data-dir", envvar="RLBENCH_DATA_DIR", help="Folder with local copies of public data sets."),
 ]
+
+
+@app.command()
+def run(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML).")],
+    out: Annotated[Optional[Path], typer.Option("--out", help="Run folder; runs/NAME by default.")] = None,  # noqa: UP045
+    data_dir: DataDir = None,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Processes at a time; one per core (or GPU) by default."),
+    ] = None,
+    changes: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. --set budget.completions=1024."),
+    ] = None,
+) -> None:
+    """Train, sample, score, compare and report whatever is still missing of an experiment. Resume is the default."""
+    from rlbench.cli.run import run_experiment
+
+    raise typer.Exit(run_experiment(experiment, out, data_dir, workers, changes or []))
+
+
+@app.command()
+def status(run: Annotated[Path, typer.Argument(help="Run folder.")], data_dir: DataDir = None) -> None:
+    """Show what is done, running, failed and missing in a run, and what it spent."""
+    from rlbench.cli.inspect import show_status
+
+    show_status(run, data_dir)
+
+
+@app.command()
+def verify(run: Annotated[Path, typer.Argument(help="Run folder, or one sealed folder.")]) -> None:
+    """Check every byte of a run's sealed folders against their checksums."""
+    from rlbench.cli.inspect import verify_run
+
+    verify_run(run)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help='JSON Lines with {"completion": ...} per sample, or with sample_id.')],
+    task: Annotated[str, typer.Option(help="Task name or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; must not hold anything else.")],
+    split: Annotated[str, typer.Option(help="Split that the completions answer.")] = "test",
+    metric: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--metric", help="Metric to compute (repeatable); the task's by default."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Score completions that anybody produced."""
+    from rlbench.cli.score import score_file
+
+    score_file(file, task, split, out, metric, data_dir)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Score folders, the baseline first.")],
+    out: Annotated[Optional[Path], typer.Option("--out", help="Folder for comparison.json and the report.")] = None,  # noqa: UP045
+) -> None:
+    """Compare scored completions pairwise, as these checkpoints; the difference is later minus earlier."""
+    from rlbench.cli.score import compare_scores
+
+    compare_scores(folders, out)
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[Literal["tasks", "metrics", "algorithms", "graders", "trainers"], typer.Argument()],
+) -> None:
+    """List what is installed: tasks, metrics, algorithms, graders or trainers."""
+    from rlbench.cli.inspect import list_kind
+
+    list_kind(kind)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None) -> None:
+    """Show what this machine offers: versions, devices, memory, data, optional extras."""
+    from rlbench.cli.doctor import diagnose
+
+    diagnose(data_dir)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one message and exit code 2, never a traceback."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        app()
+    except RlbenchError as error:
+        print(f"rlbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("rlbench: interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -52,7 +52,7 @@ def make(call: Call) -> None:
 def serve(call: Call, answer: Connection) -> None:
     """Body of a worker process: make the call and send a `Report`. The process ends with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
+    _settle()
     try:
         make(call)
         report = Report("done")
@@ -76,7 +76,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _one_thread() -> None:
+def _settle() -> None:
+    """One CPU thread, and no chatter from the model library: progress is shown by the parent."""
+    from transformers.utils import logging
+
     from rlbench.policies.device import use_one_thread
 
     use_one_thread()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
