@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from rlbench.errors import InputError
 Kind = Literal["algorithms", "graders", "metrics"]
 
 
+@cache
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=f"rlbench.{kind}"):

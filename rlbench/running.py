@@ -12,10 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from rlbench.artifacts.call import Call
-from rlbench.artifacts.files import explain_disk_errors, read_json
+from rlbench.artifacts.files import explain_disk_errors, make_folder, read_json
 from rlbench.artifacts.identity import Identity
 from rlbench.artifacts.locking import lock
 from rlbench.artifacts.run_folder import LOCK, warn
+from rlbench.artifacts.sealing import MANIFEST, SEAL
 from rlbench.errors import CorruptArtifact, DiskFull, InputError
 from rlbench.execution.local import default_workers, execute
 from rlbench.execution.worker import Report
@@ -63,7 +64,7 @@ class Execution:
         """
         root = self.folder.root
         with explain_disk_errors(root):
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             with lock(root / LOCK):
                 self._check_space()
                 _replace(root / "experiment.yaml", dump_experiment(self.plan.experiment))
@@ -162,17 +163,17 @@ class Execution:
 
 def _replace(path: Path, text: str) -> None:
     """Write a small file that is not sealed, atomically."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_bytes(text.encode())
     draft.replace(path)
 
 
 def _publish(sealed: Path, target: Path) -> Path:
     """Copy the newest sealed report to the plain place where people look for it; return the page."""
     for source in sorted(sealed.rglob("*")):
-        if source.is_file():
+        if source.is_file() and source.name not in (MANIFEST, SEAL):
             place = target / source.relative_to(sealed)
             place.parent.mkdir(parents=True, exist_ok=True)
             _replace(place, source.read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from rlbench.functional.losses import dpo as dpo_loss
 class DPO(Optimization):
     """Every axis of DPO, with the paper's values as defaults."""
 
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=3e-5, gt=0)
     """Peak learning rate of AdamW for the policy."""
     beta: float = Field(default=0.1, gt=0)
     """Strength of the implied KL constraint (section 6)."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlbench.errors import CorruptArtifact, DiskFull, InputError
+from rlbench.errors import CorruptArtifact, DiskFull, InputError, RlbenchError
 
 
 def hash_json(value: Any) -> str:
@@ -54,11 +54,25 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that the user named, and its parents, unless it is there.
+
+    Raises:
+        InputError: a file stands in its place or in that of a parent.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{path}: is not a folder ({error}); choose another folder with --out") from error
+
+
 @contextmanager
 def explain_disk_errors(folder: Path) -> Iterator[None]:
     """Turn "no space left" of any writing library into `DiskFull`, and an unwritable place into `InputError`."""
     try:
         yield
+    except RlbenchError:  # explained already
+        raise
     except Exception as error:
         code = error.errno if isinstance(error, OSError) else None
         full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -29,7 +29,8 @@ def _fsync(path: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SEAL))
+    own = (folder / MANIFEST, folder / SEAL)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path not in own)
 
 
 def seal(folder: Path, target: Path, manifest: Mapping[str, Any]) -> None:
@@ -62,12 +63,12 @@ def verify(folder: Path) -> dict[str, Any]:
         CorruptArtifact: a file is missing, added or changed.
     """
     try:
-        promised = (folder / SEAL).read_text(encoding="utf-8").strip()
+        promised = (folder / SEAL).read_bytes()
         actual = hash_file(folder / MANIFEST)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise CorruptArtifact(f"{folder}: is not a sealed folder ({error})") from error
-    if promised != actual:
-        raise CorruptArtifact(f"{folder / MANIFEST}: expected sha256 {promised[:12]}…, got {actual[:12]}…")
+    if promised != f"{actual}\n".encode():
+        raise CorruptArtifact(f"{folder / MANIFEST}: its sha256 is {actual[:12]}…, which is not what {SEAL} holds")
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     if found.keys() != manifest["files"].keys():

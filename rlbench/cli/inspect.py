@@ -117,4 +117,4 @@ def _summary(kind: str, name: str) -> str:
 
     factory = load("algorithms" if kind == "algorithms" else "graders", name)
     module = importlib.import_module(factory.__module__)
-    return (module.__doc__ or "").strip().splitlines()[0]
+    return (module.__doc__ or "no description").strip().splitlines()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from rlbench.artifacts.files import explain_disk_errors
+from rlbench.artifacts.files import explain_disk_errors, make_folder
 from rlbench.artifacts.run_folder import environment
 from rlbench.artifacts.sealing import remove, seal, verify
 from rlbench.errors import InputError
@@ -25,7 +25,9 @@ def score_file(file: Path, task: str, split: str, out: Path, metrics: list[str] 
             print(f"{name:22} not scored ({unscored} completions)")
             continue
         shown = f"{100 * value:.2f} %" if metric.unit == "fraction" else f"{value:.4g} {metric.unit}"
-        of = f"{round(value * count)}/{count}" if metric.unit == "fraction" else f"{count} completions"
+        total = value * count
+        whole = metric.unit == "fraction" and abs(total - round(total)) < 1e-6
+        of = f"{round(total)}/{count}" if whole else f"{count} completions"
         print(f"{name:22} {shown:>16}   {of}" + (f", {unscored} unscored" if unscored else ""))
     print(f"{'Scores' if scored.made else 'Nothing to do, the scores are there already'}: {scored.folder}/scores")
 
@@ -48,7 +50,7 @@ def compare_scores(folders: list[Path], out: Path | None) -> None:
     if out.exists():
         raise InputError(f"{out}: exists already and is never overwritten; choose another --out")
     with explain_disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         draft = out.parent / f".{out.name}.draft"
         remove(draft)
         draft.mkdir()

@@ -16,7 +16,13 @@ from multiprocessing.context import ForkServerProcess
 from rlbench.artifacts.call import Call
 from rlbench.execution.worker import Report, serve
 
-_PRELOADED = ["rlbench.stages.train", "rlbench.stages.score", "rlbench.stages.compare"]
+_PRELOADED = [
+    *(f"rlbench.stages.{stage}" for stage in ("train", "sample", "score", "compare", "report")),
+    # Imported on first use, which would otherwise cost every single call a second or two.
+    "transformers.models.llama.modeling_llama",
+    "rouge_score.rouge_scorer",
+    "sacrebleu.metrics.bleu",
+]
 
 
 @dataclass

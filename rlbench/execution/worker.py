@@ -39,6 +39,8 @@ def make(call: Call) -> None:
     """
     identity, folder = call.identity, call.folder
     with explain_disk_errors(folder.root), lock(call.work / LOCK, wait_seconds=ORPHAN_SECONDS):
+        if folder.is_sealed(identity):  # the orphan that was waited for has finished it
+            return
         for made in identity.inputs.values():
             folder.check(made)
         remove(call.out)

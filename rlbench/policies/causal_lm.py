@@ -58,8 +58,15 @@ class Policy:
         if whole[: len(head)] == head:
             tail = whole[len(head) :]
         else:
-            tail = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"])
+            tail = self._encode_inside(completion)
         return [*tail, self.stop_token_id]
+
+    def _encode_inside(self, text: str) -> list[int]:
+        """Token ids of `text` inside a longer one: tokenizers that put a space before a text must not do it here."""
+        start, whole = (self.tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in ("\n", "\n" + text))
+        if whole[: len(start)] == start:
+            return list(whole[len(start) :])
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of a completion's tokens, special tokens left out."""
@@ -123,16 +130,28 @@ def load_policy(
     """
     where = {"revision": revision} if revision else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(source), **where)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            str(source), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **where
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False, **where)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(source),
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **where,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the libraries below raise errors of many types on damaged files
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"policy {str(source)!r} cannot be loaded: {first}; expected a folder (or hub id) with config.json, "
             f"*.safetensors and a tokenizer"
         ) from error
+    model, report = loaded
+    if report["missing_keys"]:  # transformers would fill them with random numbers
+        missing = sorted(report["missing_keys"])
+        raise InputError(
+            f"policy {str(source)!r}: its *.safetensors lack {len(missing)} of the weights that config.json asks for, "
+            f"{missing[0]} for example; expected all of them"
+        )
     stops = tuple(stop_token_ids or _default_stops(model, tokenizer))
     if not stops:
         raise InputError(

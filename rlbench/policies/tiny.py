@@ -31,6 +31,7 @@ def character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         eos_token=END,
         unk_token=UNKNOWN,
         clean_up_tokenization_spaces=False,
+        split_special_tokens=True,  # "</s>" in a text is four characters, not the end of the sequence
     )
 
 

@@ -20,6 +20,8 @@ def render_terminal(comparison: Mapping[str, Any]) -> str:
     blocks = [_heading(comparison)]
     for task in tasks(comparison):
         blocks += [_score_block(comparison, task, metric) for metric in primary_metrics(comparison, task)]
+    if comparison.get("kind") == "completions":
+        blocks.append(_differences(comparison))
     lead, *sentences = verdict_sentences(comparison)
     blocks.append("\n".join([textwrap.fill(lead, WIDTH), *(_item(sentence) for sentence in sentences)]))
     findings = [
@@ -69,6 +71,21 @@ def _score_block(comparison: Mapping[str, Any], task: str, metric: Mapping[str, 
         for name, value, span, strip in table
     ]
     return "\n".join([_title(task, metric, unit), *lines])
+
+
+def _differences(comparison: Mapping[str, Any]) -> str:
+    """One line per pair and metric. These checkpoints' difference is exact, so points get two decimals."""
+    lines = ["All differences (later - earlier; p adjusted: Holm for the primary metric, else exploratory)"]
+    for row in comparison.get("estimates") or ():
+        unit = str(row.get("unit") or "")
+        places = 2 if unit == "fraction" else quantity.decimals([row["value"], row["low"], row["high"]], unit)
+        value = quantity.number(row["value"], unit, places, signed=True)
+        span = quantity.interval(row["low"], row["high"], unit, places)
+        name = shortened(f"{visible(row['b'])} - {visible(row['a'])}", 28)
+        points = visible(quantity.difference_unit(unit))
+        chance = quantity.p_equals(row["p_adjusted"])
+        lines.append(f"  {visible(row['metric']):<20}  {name:<28}  {value:>8} {points} {span}  {chance}".rstrip())
+    return "\n".join(lines)
 
 
 def _title(task: str, metric: Mapping[str, Any], unit: str) -> str:

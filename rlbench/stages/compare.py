@@ -77,8 +77,11 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
         plan: the part of their manifests that they share: `task`, `split`, `metrics`, `primary`, `sample_ids`.
     """
     metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
+    loaded = _tables(metrics, dict(enumerate(folders)))
+    # A completion file cannot say, for example, how many tokens its texts had: what nobody measured is left out.
+    metrics = [m for m in metrics if any(t[m.grader][list(m.columns)].notna().any(axis=None) for t in loaded.values())]
     design = Design(plan["task"], "checkpoints", 0.95, 10_000, metrics, plan["primary"], {})
-    tables = {name: _tables(metrics, {0: folder}) for name, folder in zip(names, folders, strict=True)}
+    tables = {name: {0: loaded[place]} for place, name in enumerate(names)}
     part = (design, TaskComparison(design, tables, plan["sample_ids"]))
     signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
     return _common(" vs ".join(names), [part], signature) | {

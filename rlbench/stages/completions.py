@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlbench.artifacts.files import explain_disk_errors, hash_json
+from rlbench.artifacts.files import explain_disk_errors, hash_json, make_folder
 from rlbench.artifacts.run_folder import environment
 from rlbench.artifacts.sealing import remove, seal, verify
 from rlbench.artifacts.tables import read_table
@@ -127,7 +127,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
     made = _is_new(out, fingerprint)
     if made:
         with explain_disk_errors(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(out.parent)
             draft = out.parent / f".{out.name}.draft"
             remove(draft)
             draft.mkdir()

@@ -126,7 +126,7 @@ class TaskComparison:
             "higher_is_better": metric.higher_is_better,
             "by_seed": by_seed,
             "by_seed_seeds": seeds,
-            "seeds": len(seeds),
+            "seeds": None if self.design.estimand == "checkpoints" else len(seeds),
             "prompts": self.prompts,
             "survivors_only": len(seeds) < max(len(each) for each in self.seeds.values())
             or len(self.seeds[a]) != len(self.seeds[b]),

@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEVELOPING := $(VENV)/.developing
+# Long tests that train through the command line use all cores themselves, so they run one after the other.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: shootout test lint check clean
+
+shootout: $(INSTALLED)  ## install and run the quickstart: PPO, GRPO, GSPO and DPO, five seeds each
+	$(BIN)/rlbench run reports/quickstart/experiment.yaml
+
+test: $(DEVELOPING)  ## install what tests need and run them all
+	$(PYTEST) -n auto -m "not shootout"
+	$(PYTEST) -m shootout
+
+lint: $(DEVELOPING)  ## format, style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## everything CI runs
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rlbench needs Python >= 3.11; set PYTHON=python3.11 or newer"; exit 2; }
+	$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "On Debian and Ubuntu: apt-get install python3-venv, then run make again"; exit 2; }
+
+$(INSTALLED): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEVELOPING): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
+	@touch $(INSTALLED) $@
+
+clean:
+	rm -rf $(VENV) runs
