@@ -27,6 +27,12 @@ class DiskFull(RlbenchError):
     """There is no space left; what was finished before is intact and the work can be resumed."""
 
 
+class Interrupted(RlbenchError):
+    """The user stopped the work; what was finished before is intact and the work can be resumed."""
+
+    exit_code = 130
+
+
 class Diverged(RlbenchError):
     """Training produced a value that is not finite. It is an outcome of the run, not a crash.
 

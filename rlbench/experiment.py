@@ -12,15 +12,17 @@ from rlbench.algorithms.algorithm import Algorithm
 from rlbench.artifacts.call import Call, Circumstances
 from rlbench.artifacts.files import hash_file
 from rlbench.artifacts.identity import Identity
-from rlbench.artifacts.run_folder import RunFolder
+from rlbench.artifacts.run_folder import EXPERIMENT, RunFolder
 from rlbench.errors import InputError
 from rlbench.graders.roles import as_reward, load_grader
+from rlbench.policies.location import locate, model_files
 from rlbench.records import Grader, Metric
 from rlbench.registry import load, unknown
-from rlbench.spec import AlgorithmEntry, Experiment
+from rlbench.spec import AlgorithmEntry, Experiment, pinned, read_experiment
 from rlbench.stages import compare, prepare, report, sample, score, train
 from rlbench.tasks.leaks import check_leaks
 from rlbench.tasks.task import Task, load_task
+from rlbench.yaml_file import YamlDocument, blame, read_yaml
 
 SFT = "sft"
 
@@ -46,14 +48,35 @@ class Plan:
         InputError: a name does not exist, an option is wrong, data is missing or leaks between splits.
     """
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, data_dir: Path | None, reproduce: str = "") -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: RunFolder,
+        data_dir: Path | None,
+        reproduce: str = "",
+        document: YamlDocument | None = None,
+    ) -> None:
         self.experiment = experiment
         self.folder = folder
-        self.algorithms: dict[str, Algorithm] = {
-            entry.label: load("algorithms", entry.name)(**entry.options) for entry in experiment.algorithms
-        }
-        self.tasks = {task.name: task for task in (load_task(name, data_dir) for name in experiment.tasks)}
-        self.base_path = base_folder(experiment, data_dir)
+        self.document = document
+        self.algorithms: dict[str, Algorithm] = {}
+        for index, entry in enumerate(experiment.algorithms):
+            with blame(document, "algorithms", index):
+                self.algorithms[entry.label] = load("algorithms", entry.name)(**entry.options)
+        self.tasks: dict[str, Task] = {}
+        for index, name in enumerate(experiment.tasks):
+            with blame(document, "tasks", index):
+                task = load_task(name, data_dir)
+                if task.name in self.tasks:
+                    raise InputError(f"tasks: two of them are called {task.name!r}; name every task once")
+                self.tasks[task.name] = task
+        with blame(document, "base_policy"):
+            self.experiment = _with_revision(experiment, folder)
+            self.base_path = locate(self.experiment.base_policy, data_dir)
+            if self.base_path is not None:
+                model_files(self.base_path)
+                if experiment.base_policy.hub:  # the hub's cache names a snapshot by its commit
+                    self.experiment = pinned(self.experiment, self.base_path.name)
         for task in self.tasks.values():
             self._check(task)
         self.circumstances = Circumstances(
@@ -96,27 +119,36 @@ class Plan:
         return {"grader": grader, "column": column, "options": self._options(task, grader)}
 
     def _check(self, task: Task) -> None:
-        reward = self.reward(task)
-        as_reward(load_grader(reward["grader"], reward["options"]), reward["column"])
+        of_task = read_yaml(task.folder / "task.yaml")
+        reward, entry = self.reward(task), self.experiment.reward
+        with blame(self.document if entry else of_task, "reward"):
+            as_reward(load_grader(reward["grader"], reward["options"]), reward["column"])
+        named = self.experiment.evaluation.metrics
+        for index, name in enumerate(named or task.metrics):
+            with blame(self.document, "evaluation", "metrics", index) if named else blame(of_task, "metrics", index):
+                load("metrics", name)
+        with blame(self.document, "comparison", "primary"):
+            load("metrics", self.primary(task))
+        with blame(of_task, "graders"):
+            self.graders(task)
         for metric in self.metrics(task):
             missing = set(metric.columns) - set(self.graders(task)[metric.grader].columns)
             if missing:
                 raise InputError(f"metric {metric.name!r} needs columns that its grader lacks: {', '.join(missing)}")
-        for name in self.experiment.comparison.margin:
-            if name not in [metric.name for metric in self.metrics(task)]:
-                raise unknown("comparison.margin: metric", name, [metric.name for metric in self.metrics(task)])
-        for split in ("train", self.experiment.evaluation.split):
-            if not task.samples(split):
-                raise InputError(f"task {task.name!r}: split {split!r} is empty")
-        wanted = self.experiment.evaluation.prompts
-        have = len(task.samples(self.experiment.evaluation.split))
-        if wanted is not None and wanted > have:
-            raise InputError(
-                f"evaluation.prompts is {wanted}, but task {task.name!r} has only {have} prompts in split "
-                f"{self.experiment.evaluation.split!r}"
-            )
+        known = [metric.name for metric in self.metrics(task)]
+        for name in sorted(set(self.experiment.comparison.margin) - set(known)):
+            with blame(self.document, "comparison", "margin", name):
+                raise unknown("comparison.margin: metric", name, known)
+        with blame(self.document, "tasks", list(self.tasks).index(task.name)):
+            task.samples("train")
+        with blame(self.document, "evaluation", "split"):
+            have = len(task.samples(self.experiment.evaluation.split))
+        with blame(self.document, "evaluation", "prompts"):
+            if (wanted := self.experiment.evaluation.prompts) is not None and wanted > have:
+                raise InputError(f"evaluation.prompts is {wanted}, but task {task.name!r} has only {have} in its split")
         if self.experiment.sft.source == "demonstrations":
-            task.demonstrations()
+            with blame(self.document, "sft"):
+                task.demonstrations()
         check_leaks(task)
 
     @cached_property
@@ -129,7 +161,7 @@ class Plan:
             limits = {name: self.max_new_tokens(task) for name, task in self.tasks.items()}
             config: dict[str, Any] = {"make": "base", "tiny": tiny, "texts": texts, "tasks": limits}
         else:
-            files = {path.name: hash_file(path) for path in prepare.model_files(self.base_path)}
+            files = {path.name: hash_file(path) for path in model_files(self.base_path)}
             config = {"make": "base", "files": files}
         return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
 
@@ -324,41 +356,21 @@ class Plan:
                 yield self.sample(run)
                 yield self.score(run)
 
+    def expected(self) -> list[Identity]:
+        """Every part of the experiment if all runs complete, in the order in which they are made."""
+        outcomes = {run: {"status": "completed", "detail": "", "step": None} for run in self.runs()}
+        comparison = self.compare(outcomes)
+        return [*self.training(), *self.evaluation(outcomes), comparison, self.report(comparison)]
+
     def call(self, identity: Identity) -> Call:
         """The call that makes `identity`."""
         return Call(identity, self.folder, self.circumstances)
 
 
-def base_folder(experiment: Experiment, data_dir: Path | None) -> Path | None:
-    """Where the base policy's files are; None if rlbench builds it. A hub policy is downloaded into the hub's cache.
-
-    Raises:
-        InputError: it cannot be found.
-    """
-    policy = experiment.base_policy
-    if policy.path is not None:
-        return Path(policy.path)
-    if policy.data is not None:
-        if data_dir is None:
-            raise InputError(
-                f"base_policy.data is {policy.data!r}, which is a folder under the data folder; name that with "
-                f"--data-dir or RLBENCH_DATA_DIR"
-            )
-        return data_dir / policy.data
-    if policy.hub is not None:
-        return _download(policy.hub, policy.revision)
-    return None
-
-
-def _download(name: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"base_policy.hub: {name!r} cannot be fetched from the hub: {first}; check the id and the network, or give "
-            f"a local folder as base_policy: {{path: DIR}}"
-        ) from error
+def _with_revision(experiment: Experiment, folder: RunFolder) -> Experiment:
+    """Keep to the revision that the run folder recorded first, if the experiment leaves it open."""
+    policy, recorded = experiment.base_policy, folder.root / EXPERIMENT
+    if policy.hub is None or policy.revision is not None or not recorded.is_file():
+        return experiment
+    before = read_experiment(recorded)[0].base_policy
+    return pinned(experiment, before.revision) if before.hub == policy.hub and before.revision else experiment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -15,12 +16,13 @@ from rlbench.artifacts.call import Call
 from rlbench.artifacts.files import explain_disk_errors, make_folder, read_json
 from rlbench.artifacts.identity import Identity
 from rlbench.artifacts.locking import lock
-from rlbench.artifacts.run_folder import LOCK, warn
+from rlbench.artifacts.run_folder import ERROR, EXPERIMENT, LOCK, OUTCOME, PARTS, warn
 from rlbench.artifacts.sealing import MANIFEST, SEAL
 from rlbench.errors import CorruptArtifact, DiskFull, InputError
 from rlbench.execution.local import default_workers, execute
 from rlbench.execution.worker import Report
 from rlbench.experiment import Plan, Run
+from rlbench.policies.location import model_files
 from rlbench.spec import dump_experiment
 
 MINIMUM_FREE_BYTES = 64 * 2**20
@@ -65,9 +67,10 @@ class Execution:
         root = self.folder.root
         with explain_disk_errors(root):
             make_folder(root)
-            with lock(root / LOCK):
+            with lock(root / LOCK, wait_seconds=1.0):  # `status` holds it for a moment
                 self._check_space()
-                _replace(root / "experiment.yaml", dump_experiment(self.plan.experiment))
+                _replace(root / EXPERIMENT, dump_experiment(self.plan.experiment))
+                self._write_parts(self.plan.expected())
                 training = list(self.plan.training())
                 self._make(training)
                 outcomes = self._outcomes()
@@ -76,17 +79,31 @@ class Execution:
                 comparison = self.plan.compare(outcomes)
                 report = self.plan.report(comparison)
                 self._make([comparison, report])
-                self._clean([*training, *evaluation, comparison, report])
+                parts = [*training, *evaluation, comparison, report]
+                self._write_parts(parts)
+                self._clean(parts)
                 published = _publish(self.folder.path(report), root / PUBLISHED)
                 content = read_json(self.folder.path(comparison) / "comparison.json")
         return Finished(content, published, self.made)
 
+    def _write_parts(self, identities: list[Identity]) -> None:
+        """Write down what the experiment consists of, for `rlbench status`."""
+        parts = {identity.fingerprint: [identity.stage, identity.name, identity.fingerprint] for identity in identities}
+        lines = ",\n".join(json.dumps(part) for part in parts.values())
+        _replace(self.folder.root / PARTS, f"[\n{lines}\n]\n")
+
     def _check_space(self) -> None:
+        """Stop before the start rather than in the middle: every run keeps a model, and checkpoints while it trains."""
+        missing = [run for run in self.plan.runs() if not self.folder.is_sealed(self.plan.train(run))]
+        base = self.plan.base_path
+        model_bytes = sum(path.stat().st_size for path in model_files(base)) if base else 0
+        # A checkpoint holds weights and two moments; two are kept and a third is being written.
+        needed = MINIMUM_FREE_BYTES + model_bytes * (len(missing) + 9 * min(self.workers, len(missing)))
         free = shutil.disk_usage(self.folder.root).free
-        if free < MINIMUM_FREE_BYTES:
+        if free < needed:
             raise DiskFull(
-                f"{self.folder.root}: only {free // 2**20} MiB are free, expected at least "
-                f"{MINIMUM_FREE_BYTES // 2**20} MiB; free some space and run the same command again"
+                f"{self.folder.root}: only {free // 2**20} MiB are free, expected at least {needed // 2**20} MiB; "
+                f"free some space and run the same command again"
             )
 
     def _verify(self, identity: Identity) -> None:
@@ -94,7 +111,7 @@ class Execution:
         if not self.folder.is_sealed(identity):
             return
         try:
-            self.folder.check(identity)
+            self.folder.check(identity.place)
         except CorruptArtifact as error:
             place = self.folder.quarantine(self.folder.path(identity))
             warn(f"DAMAGED RESULT: {error}\nrlbench: moved to {place}; it is made again")
@@ -119,6 +136,7 @@ class Execution:
                     problems[call.identity.fingerprint] = report
                     if report.kind != "disk":
                         warn(f"{call.identity.stage} {call.identity.name} failed: {report.message}")
+                        call.note_failure(report.message)
 
             execute([self.plan.call(made) for made in missing], self.workers, on_end)
         self._judge(missing, problems)
@@ -138,7 +156,7 @@ class Execution:
             raise InputError(
                 f"{identity.stage} {identity.name} could not be made: {problem.message}. Everything finished so far "
                 f"is kept in {self.folder.root}; run the same command again once the cause is removed"
-                + (f" (details: {self.folder.partial(identity) / 'error.txt'})" if problem.kind == "crash" else "")
+                + (f" (details: {self.folder.partial(identity) / ERROR})" if problem.kind == "crash" else "")
             )
 
     def _outcomes(self) -> dict[Run, dict[str, Any]]:
@@ -146,7 +164,7 @@ class Execution:
         for run in self.plan.runs():
             identity = self.plan.train(run)
             if self.folder.is_sealed(identity):
-                recorded = read_json(self.folder.path(identity) / "outcome.json")
+                recorded = read_json(self.folder.path(identity) / OUTCOME)
                 outcomes[run] = {key: recorded[key] for key in ("status", "detail", "step")}
             else:
                 detail = self.crashes.get(identity.fingerprint, "it was not run")

@@ -23,7 +23,7 @@ def check_name(value: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BasePolicy(_Section):
@@ -53,6 +53,8 @@ class BasePolicy(_Section):
         given = [key for key in ("builder", "path", "data", "hub") if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"expected exactly one of builder, path, data and hub, got {', '.join(given) or 'none'}")
+        if self.data is not None and (self.data.startswith("/") or ".." in self.data.split("/")):
+            raise ValueError(f"data: expected the name of a folder under the data folder, got {self.data!r}")
         if self.revision is not None and self.hub is None:
             raise ValueError("revision belongs to a hub id")
         if self.hidden_size % (2 * self.heads):
@@ -72,7 +74,7 @@ class Sft(_Section):
 class AlgorithmEntry(_Section):
     """One arm of the comparison. Every further key is an option of the algorithm."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str
     label: str = ""
@@ -251,6 +253,13 @@ def _index(change: str, part: str, data: list[Any]) -> int:
     if not part.isdigit() or int(part) >= len(data):
         raise InputError(f"--set {change}: expected an index from 0 to {len(data) - 1}, got {part!r}")
     return int(part)
+
+
+def pinned(experiment: Experiment, revision: str) -> Experiment:
+    """The experiment with the revision of its hub policy written down."""
+    return experiment.model_copy(
+        update={"base_policy": experiment.base_policy.model_copy(update={"revision": revision})}
+    )
 
 
 def dump_experiment(experiment: Experiment) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,16 +19,44 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which otherwise lets the last of two equal keys win silently."""
+    """PyYAML's safe loader, which otherwise lets the last of two equal keys win silently.
+
+    Aliases are refused (a few lines of them can stand for billions of values), and so are infinite numbers and NaN.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not allowed; write the value out", problem_mark=mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:  # what PyYAML lets through, e.g. for a 13th month
+            raise yaml.MarkedYAMLError(problem=f"impossible value ({error})", problem_mark=node.start_mark) from error
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value = super().construct_yaml_float(node)
+        if not math.isfinite(value):
+            raise yaml.MarkedYAMLError(problem="expected a finite number", problem_mark=node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="expected a text as key", problem_mark=key_node.start_mark)
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 @dataclass(frozen=True)
@@ -45,28 +75,45 @@ class YamlDocument:
         return f"{self.file}:{line}" if line else self.file
 
 
+@contextmanager
+def blame(document: YamlDocument | None, *key: str | int) -> Iterator[None]:
+    """Put file and line of the value at `key` before the message of an InputError."""
+    try:
+        yield
+    except InputError as error:
+        if document is None:
+            raise
+        place = document.where(key)
+        raise InputError("\n".join(f"{place}: {line}" for line in str(error).splitlines())) from error
+
+
 def parse_yaml(text: str, file: str) -> YamlDocument:
     """Parse YAML `text`; `file` is only named in messages.
 
     Raises:
         InputError: the text is not YAML, has an unknown tag or gives a key twice.
     """
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise InputError(f"{file}: the file is empty; expected YAML keys and values")
+        data = loader.construct_document(node)
         lines: dict[Key, int] = {}
         _collect_lines(node, (), lines)
-        return YamlDocument(file, loader.construct_document(node), lines)
+        return YamlDocument(file, data, lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}" if mark else file
         raise InputError(f"{place}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{file}: not valid YAML: {error}") from error
+        raise InputError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise InputError(f"{file}: not valid YAML: it is nested too deeply") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def read_yaml(path: Path) -> YamlDocument:

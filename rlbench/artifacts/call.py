@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rlbench.artifacts.identity import Identity
-from rlbench.artifacts.run_folder import RESULT, RunFolder
+from rlbench.artifacts.run_folder import ERROR, RESULT, RunFolder
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Call:
     def work(self) -> Path:
         """Hidden folder for checkpoints of this call; it outlives a crash and goes away when the call is done."""
         return self.folder.partial(self.identity)
+
+    def note_failure(self, message: str) -> None:
+        """Leave a word about why the call failed, unless it has left one itself."""
+        note = self.work / ERROR
+        with contextlib.suppress(OSError):
+            if not note.exists():
+                note.write_text(message + "\n", encoding="utf-8")
 
     @property
     def out(self) -> Path:

@@ -14,6 +14,25 @@ STAGES = ("prepare", "train", "sample", "score", "compare", "report")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a result lies inside a run."""
+
+    stage: str
+    name: str
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """Path of the sealed folder."""
+        return Path(self.stage) / f"{self.name}-{self.fingerprint[:12]}"
+
+    @property
+    def partial(self) -> Path:
+        """Path of the hidden folder for unfinished work."""
+        return Path(self.stage) / f".{self.name}-{self.fingerprint[:12]}.partial"
+
+
+@dataclass(frozen=True)
 class Identity:
     """What makes a result what it is. Two results with the same fingerprint are interchangeable.
 
@@ -40,11 +59,6 @@ class Identity:
         )
 
     @property
-    def folder(self) -> Path:
-        """Path of the sealed folder inside a run."""
-        return Path(self.stage) / f"{self.name}-{self.fingerprint[:12]}"
-
-    @property
-    def partial(self) -> Path:
-        """Path inside a run of the hidden folder for unfinished work."""
-        return Path(self.stage) / f".{self.name}-{self.fingerprint[:12]}.partial"
+    def place(self) -> Place:
+        """Where the result lies inside a run."""
+        return Place(self.stage, self.name, self.fingerprint)

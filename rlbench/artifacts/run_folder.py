@@ -9,15 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from rlbench.artifacts.identity import STAGES, Identity
+from rlbench.artifacts.files import read_json
+from rlbench.artifacts.identity import STAGES, Identity, Place
 from rlbench.artifacts.locking import is_locked
 from rlbench.artifacts.sealing import MANIFEST, seal, verify
 from rlbench.errors import CorruptArtifact, InputError
 
+EXPERIMENT = "experiment.yaml"
+PARTS = "parts.json"
+"""Stage, name and fingerprint of everything the experiment consists of; for `status`."""
 LOCK = ".lock"
 RESULT = "result"
+ERROR = "error.txt"
+"""Why the last attempt at unfinished work failed."""
+OUTCOME = "outcome.json"
+"""How a training run ended."""
+State = Literal["done", "diverged", "running", "failed", "unfinished", "missing"]
 _LIBRARIES = ("rlbench", "torch", "transformers", "numpy", "scipy", "pandas", "pyarrow", "sacrebleu", "rouge-score")
 
 
@@ -40,34 +49,48 @@ class RunFolder:
 
     def path(self, identity: Identity) -> Path:
         """Where the sealed result lies or will lie."""
-        return self.root / identity.folder
+        return self.root / identity.place.folder
 
     def partial(self, identity: Identity) -> Path:
         """Where its unfinished work lies."""
-        return self.root / identity.partial
-
-    def lock_file(self, identity: Identity) -> Path:
-        """The lock that a worker holds while it makes this result."""
-        return self.partial(identity) / LOCK
+        return self.root / identity.place.partial
 
     def is_sealed(self, identity: Identity) -> bool:
         """Whether the result is there. It is not verified here; see `check`."""
         return self.path(identity).is_dir()
 
-    def is_running(self, identity: Identity) -> bool:
-        """Whether a living process is making this result."""
-        return is_locked(self.lock_file(identity))
-
-    def check(self, identity: Identity) -> dict[str, Any]:
-        """Verify the result's bytes and that it is the result of this identity; return its manifest.
+    def check(self, place: Place) -> dict[str, Any]:
+        """Verify the result's bytes and that it is the result of this place; return its manifest.
 
         Raises:
             CorruptArtifact: it is damaged or belongs to something else.
         """
-        manifest = verify(self.path(identity))
-        if manifest.get("fingerprint") != identity.fingerprint:
-            raise CorruptArtifact(f"{self.path(identity)}: its manifest carries another fingerprint than its name")
+        folder = self.root / place.folder
+        manifest = verify(folder)
+        if manifest.get("fingerprint") != place.fingerprint:
+            raise CorruptArtifact(f"{folder}: its manifest carries another fingerprint than its name")
         return manifest
+
+    def state(self, place: Place) -> State:
+        """How far a part of the experiment is.
+
+        Raises:
+            CorruptArtifact: it is sealed but damaged.
+        """
+        partial = self.root / place.partial
+        if (self.root / place.folder).is_dir():
+            self.check(place)
+            outcome = self.root / place.folder / OUTCOME
+            return "diverged" if outcome.exists() and read_json(outcome)["status"] == "diverged" else "done"
+        if is_locked(partial / LOCK):
+            return "running"
+        if (partial / ERROR).exists():
+            return "failed"
+        return "unfinished" if partial.exists() else "missing"
+
+    def parts(self) -> list[Place]:
+        """Everything the experiment consists of, as the last `rlbench run` wrote it down."""
+        return [Place(*part) for part in read_json(self.root / PARTS)]
 
     def finish(self, identity: Identity, extra: Mapping[str, Any]) -> Path:
         """Seal the finished files of `identity` under its final name and drop its unfinished work."""
@@ -77,7 +100,7 @@ class RunFolder:
             "name": identity.name,
             "fingerprint": identity.fingerprint,
             "inputs": {
-                role: {"folder": made.folder.as_posix(), "fingerprint": made.fingerprint}
+                role: {"folder": made.place.folder.as_posix(), "fingerprint": made.fingerprint}
                 for role, made in identity.inputs.items()
             },
             "config": identity.config,
@@ -115,9 +138,9 @@ def open_run(root: Path) -> RunFolder:
     Raises:
         InputError: there is no run at `root`.
     """
-    if not (root / "experiment.yaml").is_file():
+    if not (root / EXPERIMENT).is_file():
         raise InputError(
-            f"{root}: expected the folder of a run (with experiment.yaml and {MANIFEST} files in its sub-folders); "
+            f"{root}: expected the folder of a run (with {EXPERIMENT} and {MANIFEST} files in its sub-folders); "
             f"give the folder that `rlbench run` named"
         )
     return RunFolder(root)

@@ -5,64 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlbench.artifacts.files import read_json
-from rlbench.artifacts.identity import Identity
 from rlbench.artifacts.locking import is_locked
-from rlbench.artifacts.run_folder import LOCK, RunFolder, open_run
+from rlbench.artifacts.run_folder import LOCK, open_run
 from rlbench.artifacts.sealing import MANIFEST, verify
 from rlbench.errors import CorruptArtifact
 from rlbench.registry import names
 
 
-def show_status(root: Path, data_dir: Path | None) -> None:
+def show_status(root: Path) -> None:
     """Print one line per part of the run, then what was spent.
 
     Raises:
         CorruptArtifact: a sealed folder is damaged.
     """
-    from rlbench.experiment import Plan
-    from rlbench.spec import read_experiment
-
     folder = open_run(root)
-    spec, _ = read_experiment(root / "experiment.yaml")
-    plan = Plan(spec, folder, data_dir)
-    parts = list(plan.training())
     counts: dict[str, int] = {}
-    completed = {run: {"status": "completed"} for run in plan.runs()}
-    seen: set[str] = set()
-    for identity in [*parts, *plan.evaluation(completed)]:
-        if identity.fingerprint in seen:
-            continue
-        seen.add(identity.fingerprint)
-        state = _state(folder, identity)
-        counts[state] = counts.get(state, 0) + 1
-        print(f"{state:10} {identity.stage:8} {identity.name}")
-    print("\n" + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    if is_locked(root / LOCK):
-        print("A run is working on this folder now.")
     spent: dict[str, float] = {}
-    for run in plan.runs():
-        usage = folder.path(plan.train(run)) / "usage.json"
+    for place in folder.parts():
+        state = folder.state(place)
+        counts[state] = counts.get(state, 0) + 1
+        print(f"{state:10} {place.stage:8} {place.name}")
+        usage = root / place.folder / "usage.json"
         if usage.exists():
             for currency, value in read_json(usage).items():
                 if isinstance(value, int | float) and currency != "peak_memory_bytes":
                     spent[currency] = spent.get(currency, 0) + value
+    print("\n" + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    if is_locked(root / LOCK):
+        print("A run is working on this folder now.")
     if spent:
         print("Spent on training so far: " + ", ".join(f"{value:,.0f} {name}" for name, value in spent.items()))
-
-
-def _state(folder: RunFolder, identity: Identity) -> str:
-    if folder.is_sealed(identity):
-        folder.check(identity)
-        outcome = folder.path(identity) / "outcome.json"
-        if outcome.exists() and (status := read_json(outcome)["status"]) != "completed":
-            return str(status)
-        return "done"
-    if folder.is_running(identity):
-        return "running"
-    partial = folder.partial(identity)
-    if (partial / "error.txt").exists():
-        return "failed"
-    return "unfinished" if partial.exists() else "missing"
 
 
 def verify_run(root: Path) -> None:
@@ -117,4 +89,4 @@ def _summary(kind: str, name: str) -> str:
 
     factory = load("algorithms" if kind == "algorithms" else "graders", name)
     module = importlib.import_module(factory.__module__)
-    return (module.__doc__ or "no description").strip().splitlines()[0]
+    return ((module.__doc__ or "").strip() or "no description").splitlines()[0]

@@ -48,11 +48,11 @@ def run(
 
 
 @app.command()
-def status(run: Annotated[Path, typer.Argument(help="Run folder.")], data_dir: DataDir = None) -> None:
+def status(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
     """Show what is done, running, failed and missing in a run, and what it spent."""
     from rlbench.cli.inspect import show_status
 
-    show_status(run, data_dir)
+    show_status(run)
 
 
 @app.command()
@@ -119,6 +119,3 @@ def main() -> None:
     except RlbenchError as error:
         print(f"rlbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("rlbench: interrupted; what is finished is kept, run the same command again to go on", file=sys.stderr)
-        sys.exit(130)

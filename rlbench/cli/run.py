@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rlbench.artifacts.run_folder import RunFolder
+from rlbench.errors import Interrupted
 from rlbench.experiment import Plan
 from rlbench.rendering.terminal import render_terminal
 from rlbench.running import Execution
@@ -17,14 +18,18 @@ def run_experiment(
     experiment: Path, out: Path | None, data_dir: Path | None, workers: int | None, changes: list[str]
 ) -> int:
     """Run the experiment, print the verdict and where the report is; return the exit code."""
-    spec, _ = read_experiment(experiment, changes)
+    spec, document = read_experiment(experiment, changes)
     root = out or Path("runs") / spec.name
     command = ["rlbench", "run", str(experiment)]
     command += [f"--out={root}"] if out else []
     command += [f"--set={change}" for change in changes]
     command += ["--data-dir=DATA"] if data_dir else []
-    finished = Execution(Plan(spec, RunFolder(root), data_dir, shlex.join(command)), workers).run()
-    if not finished.made:
+    execution = Execution(Plan(spec, RunFolder(root), data_dir, shlex.join(command), document), workers)
+    try:
+        finished = execution.run()
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what is finished is kept, run the same command again to go on") from None
+    if not finished.made and not any(run["status"] == "failed" for run in finished.comparison["runs"]):
         print(f"Nothing to do: every part of {spec.name} is sealed in {root}.\n", file=sys.stderr)
     print(render_terminal(finished.comparison))
     budget = finished.comparison["budget"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -16,7 +16,7 @@ from typing import Literal
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.files import explain_disk_errors
 from rlbench.artifacts.locking import lock
-from rlbench.artifacts.run_folder import LOCK
+from rlbench.artifacts.run_folder import ERROR, LOCK
 from rlbench.artifacts.sealing import remove
 from rlbench.errors import DiskFull, RlbenchError
 
@@ -42,8 +42,9 @@ def make(call: Call) -> None:
         if folder.is_sealed(identity):  # the orphan that was waited for has finished it
             return
         for made in identity.inputs.values():
-            folder.check(made)
+            folder.check(made.place)
         remove(call.out)
+        (call.work / ERROR).unlink(missing_ok=True)
         call.out.mkdir()
         started = time.perf_counter()
         stage = importlib.import_module(f"rlbench.stages.{identity.stage}")
@@ -53,6 +54,7 @@ def make(call: Call) -> None:
 
 def serve(call: Call, answer: Connection) -> None:
     """Body of a worker process: make the call and send a `Report`. The process ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _settle()
     try:
@@ -63,8 +65,7 @@ def serve(call: Call, answer: Connection) -> None:
     except RlbenchError as error:
         report = Report("input", str(error))
     except Exception as error:
-        with contextlib.suppress(OSError):
-            (call.work / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        call.note_failure(traceback.format_exc())
         report = Report("crash", f"{type(error).__name__}: {error}")
     answer.send(report)
     answer.close()

@@ -55,10 +55,8 @@ class Policy:
         """Token ids of `completion` as it continues `prompt`, with a stop token at the end."""
         head = self.encode_prompt(prompt)
         whole = self.encode_prompt(prompt + completion)
-        if whole[: len(head)] == head:
-            tail = whole[len(head) :]
-        else:
-            tail = self._encode_inside(completion)
+        continues = whole[: len(head)] == head
+        tail = whole[len(head) :] if continues else self._encode_inside(completion)
         return [*tail, self.stop_token_id]
 
     def _encode_inside(self, text: str) -> list[int]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.files import read_json, write_json
+from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.artifacts.sealing import MANIFEST, SCHEMA_VERSION
 from rlbench.artifacts.tables import read_table
 from rlbench.errors import InputError
@@ -159,7 +160,7 @@ def _findings(call: Call, parts: Sequence[tuple[Design, TaskComparison]]) -> lis
     runs = [run for run in call.config["runs"] if run["status"] == "completed"]
     digests: dict[tuple[str, str, str], int] = {}
     for run in runs:
-        digest = read_json(_train(call, run) / "outcome.json")["rollouts_digest"]
+        digest = read_json(_train(call, run) / OUTCOME)["rollouts_digest"]
         other = digests.setdefault((run["task"], run["arm"], digest), run["seed"])
         if other != run["seed"]:
             text = f"{run['arm']} on {run['task']}: seeds {other} and {run['seed']} sampled identical rollouts"

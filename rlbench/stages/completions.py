@@ -19,6 +19,7 @@ from rlbench.records import Candidate, Metric, Sample
 from rlbench.registry import load
 from rlbench.stages.score import VERSION, write_scores
 from rlbench.tasks.task import Task
+from rlbench.yaml_file import blame, read_yaml
 
 _KEYS = ("completion", "sample_id", "completion_index")
 
@@ -53,9 +54,10 @@ def read_completions(file: Path, samples: Sequence[Sample]) -> list[Candidate]:
     if any(named):
         return _by_name(rows, samples, file)
     if len(rows) != len(samples):
+        last = rows[min(len(rows), len(samples) + 1) - 1][0] if rows else file
         raise InputError(
-            f"{file}: expected {len(samples)} rows, one per sample in order, got {len(rows)}; add the missing rows, or "
-            f"give every row a sample_id"
+            f"{last}: expected {len(samples)} rows, one per sample in order, got {len(rows)}; give as many as there "
+            f"are samples, or give every row a sample_id"
         )
     return [Candidate(sample, row["completion"]) for sample, (_, row) in zip(samples, rows, strict=True)]
 
@@ -107,7 +109,10 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
     """
     samples = task.samples(split)
     candidates = read_completions(file, samples)
-    chosen: list[Metric] = [load("metrics", name) for name in metrics or task.metrics]
+    chosen = list[Metric]()
+    for index, name in enumerate(metrics or task.metrics):
+        with blame(None if metrics else read_yaml(task.folder / "task.yaml"), "metrics", index):
+            chosen.append(load("metrics", name))
     if metrics is None:  # what needs a model cannot be had from a file
         chosen = [metric for metric in chosen if metric.grader != "likelihood"]
     names = sorted({metric.grader for metric in chosen})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -13,9 +12,9 @@ from tqdm import tqdm
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import write_json, write_jsonl
-from rlbench.errors import InputError
 from rlbench.policies.causal_lm import load_policy
 from rlbench.policies.device import resolve_device
+from rlbench.policies.location import model_files
 from rlbench.policies.tiny import build_tiny
 from rlbench.seeding import stream
 from rlbench.tasks.task import Task, load_task
@@ -23,29 +22,12 @@ from rlbench.trainers.sft import Demonstrations, fine_tune
 
 VERSION = 1
 MODEL = "model"
-_COPIED = (".json", ".safetensors", ".model", ".txt", ".jinja")
 
 
 def run(call: Call) -> Mapping[str, Any]:
     """Make the part that the call's config names: `base`, `sft` or `prompts`."""
     makers: dict[str, Callable[[Call], Mapping[str, Any]]] = {"base": _base, "sft": _sft, "prompts": _prompts}
     return makers[call.config["make"]](call)
-
-
-def model_files(folder: Path) -> list[Path]:
-    """The files of a Hugging Face model folder that make the policy: configuration, safetensors, tokenizer.
-
-    Raises:
-        InputError: the folder is missing or holds no model.
-    """
-    if not folder.is_dir():
-        raise InputError(f"base policy: folder {folder} does not exist; check base_policy (and --data-dir for `data`)")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in _COPIED and path.is_file()]
-    if not any(path.suffix == ".safetensors" for path in files) or not (folder / "config.json").is_file():
-        raise InputError(
-            f"base policy: {folder} has no config.json or no *.safetensors; expected a Hugging Face folder"
-        )
-    return files
 
 
 def _task(call: Call) -> Task:

@@ -30,6 +30,8 @@ from rlbench.tasks.task import load_task
 VERSION = 1
 MODEL = "model"
 PROMPTS_AT_ONCE = 64
+COMPLETION = ("sample_id", "completion_index", "prompt", "completion", "tokens", "truncated", "logprob", "sft_logprob")
+REFERENCE = ("sample_id", "reference_nll", "reference_tokens", "reference_bytes")
 
 
 def run(call: Call) -> Mapping[str, Any]:
@@ -55,10 +57,10 @@ def run(call: Call) -> Mapping[str, Any]:
             rows = saved.state
         completions += rows["completions"]
         references += rows["references"]
-    write_table(call.out / "completions.parquet", _columns(completions))
+    write_table(call.out / "completions.parquet", _columns(completions, COMPLETION))
     write_jsonl(call.out / "completions.jsonl", completions)
     if references:
-        write_table(call.out / "references.parquet", _columns(references))
+        write_table(call.out / "references.parquet", _columns(references, REFERENCE))
     return {}
 
 
@@ -117,5 +119,6 @@ def _summed_logprobs(policy: Policy, batch: TokenBatch, temperature: float) -> T
     return torch.cat(parts)
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Columns in the order of `names`: rows that come back from a checkpoint have their keys in another order."""
+    return {name: [row[name] for row in rows] for name in names}

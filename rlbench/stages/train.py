@@ -9,6 +9,7 @@ from rlbench.algorithms.algorithm import Algorithm
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import read_json, write_json, write_jsonl
+from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.errors import Diverged
 from rlbench.graders.roles import as_reward, load_grader
 from rlbench.policies.causal_lm import Policy, load_policy
@@ -38,7 +39,7 @@ def run(call: Call) -> Mapping[str, Any]:
         outcome = {"status": "diverged", "detail": str(error), "step": error.step}
     write_jsonl(call.out / "metrics.jsonl", loop.progress.curve)
     write_json(call.out / "usage.json", loop.progress.meter.to_json())
-    write_json(call.out / "outcome.json", outcome | {"rollouts_digest": loop.progress.rollouts_digest})
+    write_json(call.out / OUTCOME, outcome | {"rollouts_digest": loop.progress.rollouts_digest})
     return {"device": str(job.policy.device)}
 
 

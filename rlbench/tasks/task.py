@@ -48,6 +48,7 @@ class Task:
     _data_dir: Path | None = field(repr=False)
     _rows: dict[str, Rows] = field(default_factory=dict, repr=False)
     _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict, repr=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False)
 
     def samples(self, split: str) -> tuple[Sample, ...]:
         """Return the samples of a split in the order of its rows.
@@ -90,16 +91,20 @@ class Task:
         """
         if not splits:
             splits = (*self.splits, DEMONSTRATIONS) if self.has_demonstrations else self.splits
-        digest = hashlib.sha256()
         judged = ["name", "graders", "reward", "metrics", "primary", "max_new_tokens"]
-        _add(digest, {key: self._definition.model_dump(mode="json")[key] for key in judged})
-        for split in sorted(set(splits)):
-            _add(digest, split)
-            if split == DEMONSTRATIONS:
-                _add(digest, self.demonstrations())
-            else:
-                _add(digest, [[s.sample_id, s.prompt, s.references, s.answer] for s in self.samples(split)])
-        return digest.hexdigest()
+        parts = {split: self._digest(split) for split in sorted(set(splits))}
+        return _hash([{key: self._definition.model_dump(mode="json")[key] for key in judged}, parts])
+
+    def _digest(self, split: str) -> str:
+        """Hash what a split (or the demonstrations) holds, once."""
+        if split not in self._digests:
+            rows = (
+                self.demonstrations()
+                if split == DEMONSTRATIONS
+                else [[s.sample_id, s.prompt, s.references, s.answer] for s in self.samples(split)]
+            )
+            self._digests[split] = _hash(rows)
+        return self._digests[split]
 
     def provenance(self) -> dict[str, str]:
         """Return for every split that was read so far what identifies its bytes (a hash, or a revision on the hub)."""
@@ -189,5 +194,6 @@ def _builtin_tasks() -> Path:
     return installed if installed.is_dir() else package.parent / "tasks"
 
 
-def _add(digest: Any, value: object) -> None:
-    digest.update(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""The commands that only look: fast, light and complete."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from rlbench.registry import names
+
+COMMANDS = ("run", "status", "verify", "score", "compare", "list", "doctor")
+LIGHT = """
+import sys
+sys.argv = ["rlbench", *{arguments!r}]
+from rlbench.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print("HEAVY", sorted({{"torch", "transformers", "scipy", "pandas", "matplotlib"}} & set(sys.modules)))
+"""
+
+
+def python(code):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["compare", "--help"], ["score", "--help"]])
+def test_help_is_fast_and_imports_nothing_heavy(arguments):
+    seconds = []
+    for _ in range(3):
+        out, used = python(LIGHT.format(arguments=arguments))
+        seconds.append(used)
+        assert out.splitlines()[-1] == "HEAVY []"
+        assert "Usage: rlbench" in out
+    assert min(seconds) < 0.5
+
+
+def test_help_names_every_command_and_the_exit_codes(cli):
+    out = cli("--help").out
+    for command in COMMANDS:
+        assert re.search(rf"^\s+{command}\b", out, re.MULTILINE)
+    assert "Exit codes: 0 done; 1" in out
+
+
+def test_scoring_with_text_metrics_starts_without_torch(digits, tmp_path):
+    rows = "".join(json.dumps({"completion": f"A: {n}"}) + "\n" for n in range(24))
+    (tmp_path / "c.jsonl").write_text(rows)
+    arguments = ["score", str(tmp_path / "c.jsonl"), "--task", str(digits), "--out", str(tmp_path / "out")]
+    out, _ = python(LIGHT.format(arguments=[*arguments, "--metric", "matched", "--metric", "correctness"]))
+    assert "torch" not in out.splitlines()[-1]
+    assert "transformers" not in out.splitlines()[-1]
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["tasks", "metrics", "algorithms", "graders", "trainers"])
+def test_list_shows_every_name_with_a_line_about_it(cli, kind):
+    result = cli("list", kind)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    expected = {"tasks": ["arithmetic", "gsm8k", "stories"], "trainers": ["native"]}.get(kind) or names(kind)
+    assert [line.split()[0] for line in lines] == expected
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_doctor_shows_the_machine(cli, tmp_path):
+    (tmp_path / "set").mkdir()
+    result = cli("doctor", "--data-dir", tmp_path)
+    assert result.code == 0
+    for word in ("python", "torch", "cores", "memory", "cuda", "extra hub", "grpo", "correctness"):
+        assert word in result.out
+    assert re.search(r"^data folder +set$", result.out, re.MULTILINE)
+
+
+def test_rows_by_name_may_come_in_any_order_and_number(cli, digits, tmp_path):
+    rows = [
+        {"sample_id": f"test-{n:05d}", "completion": f"{n} {index}", "completion_index": index}
+        for n in reversed(range(24))
+        for index in range(1 + n % 3)
+    ]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = cli("score", tmp_path / "c.jsonl", "--task", digits, "--out", tmp_path / "out", "--metric", "matched")
+    assert result.code == 0, result.text
+    import pandas as pd
+
+    frame = pd.read_parquet(tmp_path / "out" / "scores" / "pattern.parquet")
+    assert len(frame) == len(rows)
+    keys = list(zip(frame["sample_id"], frame["completion_index"], strict=True))
+    assert keys == sorted(keys)

@@ -1,0 +1,96 @@
+"""kill -9 at seeded moments of every stage: what comes out after resuming is the same, byte for byte."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+# The stage to wait for, and how many seconds into it to strike at the latest. Start-up is before any stage.
+MOMENTS = [
+    (None, 5.0),
+    ("prepare", 0.3),
+    ("train", 0.5),
+    ("train", 1.0),
+    ("train", 1.5),
+    ("sample", 0.5),
+    ("sample", 1.0),
+    ("score", 0.3),
+    ("compare", 0.3),
+    ("report", 1.5),
+]
+
+
+@pytest.mark.parametrize("seed", [0, 1])  # 2 x 10 kills
+def test_resuming_after_kills_gives_the_same_bytes(
+    seed, finished, results, contents, start, kill_group, wait_for, in_progress, tmp_path
+):
+    file, reference = finished
+    rng = random.Random(f"kills {seed}")
+    run, struck, kills = tmp_path / "run", [], 0
+    for stage, latest in MOMENTS:
+        while True:
+            process = start("run", file, "--out", run)
+            if stage is None or wait_for(process, run, stage):
+                time.sleep(rng.uniform(0, latest))
+            struck.append(in_progress(run) or {"between"})
+            if process.poll() is None:
+                break
+            process.communicate()  # it was done before it could be struck: begin anew
+            assert process.returncode == 0
+            assert results(run) == results(reference)
+            shutil.rmtree(run)
+            struck.pop()
+        kill_group(process)
+        kills += 1
+    assert kills == 10
+    hit = set().union(*struck)
+    assert len(hit & {"prepare", "train", "sample", "score", "compare", "report"}) >= 4, struck
+
+    process = start("run", file, "--out", run)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert results(run) == results(reference)
+    assert (run / "report" / "comparison.json").read_bytes() == (reference / "report" / "comparison.json").read_bytes()
+    assert not list(run.rglob("*.partial")), "no unfinished work is left behind"
+    assert not (run / "quarantine").exists(), "a kill damages nothing"
+
+
+def test_workers_of_a_killed_run_end_and_do_not_disturb_the_next(finished, results, start, wait_for, members, tmp_path):
+    """Only the main process is killed, and the same command is given again at once."""
+    file, reference = finished
+    run = tmp_path / "run"
+    killed = start("run", file, "--out", run)
+    assert wait_for(killed, run, "sample")
+    assert len(members(killed.pid)) > 2, "there are workers"
+    os.kill(killed.pid, signal.SIGKILL)
+    process = start("run", file, "--out", run)
+    deadline = time.monotonic() + 10
+    while alive := members(killed.pid):
+        assert time.monotonic() < deadline, f"{alive} outlived the main process"
+        time.sleep(0.05)
+    killed.communicate()
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert "failed" not in err
+    assert results(run) == results(reference)
+
+
+def test_ctrl_c_keeps_what_is_finished(finished, start, wait_for, members, tmp_path):
+    file, _ = finished
+    run = tmp_path / "run"
+    process = start("run", file, "--out", run)
+    assert wait_for(process, run, "train")
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what is finished is kept, run the same command again to go on" in err
+    assert "Traceback" not in err
+    assert list(run.glob("prepare/sft.*"))
+    deadline = time.monotonic() + 10
+    while members(process.pid):
+        assert time.monotonic() < deadline, "nothing outlives it"
+        time.sleep(0.05)
