@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rlbench.artifacts.run_folder import RunFolder
 from rlbench.errors import Interrupted
-from rlbench.experiment import Plan
+from rlbench.execution.local import warm_up
 from rlbench.rendering.terminal import render_terminal
-from rlbench.running import Execution
 from rlbench.spec import read_experiment
 
 
@@ -19,6 +18,10 @@ def run_experiment(
 ) -> int:
     """Run the experiment, print the verdict and where the report is; return the exit code."""
     spec, document = read_experiment(experiment, changes)
+    warm_up()
+    from rlbench.experiment import Plan
+    from rlbench.running import Execution
+
     root = out or Path("runs") / spec.name
     command = ["rlbench", "run", str(experiment)]
     command += [f"--out={root}"] if out else []

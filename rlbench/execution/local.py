@@ -10,6 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
@@ -50,8 +51,7 @@ def execute(calls: Sequence[Call], workers: int, on_end: Callable[[Call, Report]
         workers: processes at a time.
         on_end: told of every call that ended. After a full disk no further call is started.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context = _context()
     waiting, running = list(calls), list[_Running]()
     stopped = False
     try:
@@ -71,6 +71,18 @@ def execute(calls: Sequence[Call], workers: int, on_end: Callable[[Call, Report]
         for each in running:
             each.process.kill()
             each.process.join()
+
+
+def warm_up() -> None:
+    """Start the server that workers are forked from, so that it imports libraries while this process does."""
+    _context()
+    forkserver.ensure_running()
+
+
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
 
 
 def _ready(call: Call) -> bool:

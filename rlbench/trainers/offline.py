@@ -60,7 +60,7 @@ class OfflineLoop:
             progress.step += 1
             if (progress.step - first) % (4 * job.checkpoint_every) == 0 and progress.step - first < total:
                 job.checkpoints.save(progress.step, self.learner.tensors("policy"), progress.to_json())
-        progress.log(dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
+        progress.log(progress.position(), dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
         return Trained(progress.curve, progress.meter, progress.rollouts_digest)
 
     def _draw(self) -> list[Pair]:
@@ -81,19 +81,20 @@ class OfflineLoop:
 
     def _draw_batch(self, step: int) -> list[Pair]:
         job, progress = self.job, self.progress
+        position = progress.position()
         dev = job.dev_reward(job.reference, step, progress.meter) if step % job.dev_every == 0 else None
         generator = job.generator("rollouts", step)
         collected = collect(job.reference, job.batch(step), job.sampling, job.reward, generator, progress.meter)
         progress.absorb(collected.digest())
         random = stream(job.seed, job.task, "pairs", step)
         indices = rank_pairs(collected.rewards, job.sampling.completions_per_prompt, random)
-        progress.log(**collected.statistics(), dev_reward=dev, pairs=float(len(indices)))
+        progress.log(position, **collected.statistics(), dev_reward=dev, pairs=float(len(indices)))
         tokens = [list(completion.tokens) for completion in collected.completions]
         return [Pair(collected.prompts[chosen], tokens[chosen], tokens[rejected]) for chosen, rejected in indices]
 
     def _optimizer_step(self, pairs: Sequence[Pair], taken: int, per_epoch: int) -> None:
         job, options, meter = self.job, self.algorithm.options, self.progress.meter
-        dev = None
+        position, dev = self.progress.position(), None
         if taken % (4 * job.dev_every) == 0 and taken > 0:
             dev = job.dev_reward(job.policy, self.progress.step, meter)
         epoch, place = divmod(taken, per_epoch)
@@ -119,7 +120,7 @@ class OfflineLoop:
         with meter.phase("update", job.policy.device):
             norm = self.learner.step(taken, self.progress.step)
         meter.optimizer_steps += 1
-        self.progress.log(dev_reward=dev, grad_norm=norm, learning_rate=rate, **totals)
+        self.progress.log(position, dev_reward=dev, grad_norm=norm, learning_rate=rate, **totals)
 
     def _resume(self) -> None:
         checkpoint = self.job.checkpoints.latest()

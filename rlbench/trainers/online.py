@@ -44,13 +44,13 @@ class OnlineLoop:
             progress.step += 1
             if progress.step % job.checkpoint_every == 0 and progress.step < job.batches:
                 self._save()
-        progress.log(dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
+        progress.log(progress.position(), dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
         return Trained(progress.curve, progress.meter, progress.rollouts_digest)
 
     def _batch(self) -> None:
         """One rollout batch: rollouts, targets, epochs of minibatches, one row of the curve."""
         job, progress, meter = self.job, self.progress, self.progress.meter
-        step = progress.step
+        step, position = progress.step, progress.position()
         dev = job.dev_reward(job.policy, step, meter) if step % job.dev_every == 0 else None
         collected = collect(
             job.policy, job.batch(step), job.sampling, job.reward, job.generator("rollouts", step), meter
@@ -64,6 +64,7 @@ class OnlineLoop:
         log_ratio = rollouts.old_logprobs - rollouts.reference_logprobs
         sequences = batch.mask.shape[0]
         progress.log(
+            position,
             **collected.statistics(),
             dev_reward=dev,
             kl_nats=float((k1(log_ratio) * batch.mask).sum()) / sequences,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +82,19 @@ class Progress:
         """Chain the digest of another rollout batch."""
         self.rollouts_digest = hashlib.sha256((self.rollouts_digest + digest).encode()).hexdigest()
 
-    def log(self, **values: float | None) -> None:
+    def position(self) -> dict[str, float]:
+        """What has been spent so far: the horizontal axes of a learning curve."""
+        return {
+            "step": self.step,
+            "completions": self.meter.completions,
+            "optimizer_steps": self.meter.optimizer_steps,
+            "seconds": self.meter.seconds,
+        }
+
+    def log(self, position: Mapping[str, float], **values: float | None) -> None:
         """Add a row to the training curve. Values that are not finite mean divergence.
+
+        `position` is what had been spent on the policy that the row is about, so it is read before the batch.
 
         Raises:
             Diverged: a value is NaN or infinite.
@@ -91,15 +102,7 @@ class Progress:
         for name, value in values.items():
             if value is not None and not math.isfinite(value):
                 raise Diverged(f"{name} became {value} at step {self.step}", self.step)
-        self.curve.append(
-            {
-                "step": self.step,
-                "completions": self.meter.completions,
-                "optimizer_steps": self.meter.optimizer_steps,
-                "seconds": self.meter.seconds,
-                **values,
-            }
-        )
+        self.curve.append({**position, **values})
 
     def to_json(self) -> dict[str, Any]:
         """Everything as a JSON object."""

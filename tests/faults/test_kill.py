@@ -10,28 +10,18 @@ import pytest
 
 pytestmark = pytest.mark.slow
 # The stage to wait for, and how many seconds into it to strike at the latest. Start-up is before any stage.
-MOMENTS = [
-    (None, 5.0),
-    ("prepare", 0.3),
-    ("train", 0.5),
-    ("train", 1.0),
-    ("train", 1.5),
-    ("sample", 0.5),
-    ("sample", 1.0),
-    ("score", 0.3),
-    ("compare", 0.3),
-    ("report", 1.5),
-]
+EARLY = [(None, 3.0), ("prepare", 0.3), ("train", 1.0), ("train", 1.0), ("sample", 0.8)]
+LATE = [("train", 1.5), ("sample", 0.8), ("score", 0.2), ("compare", 0.2), ("report", 1.0)]
 
 
-@pytest.mark.parametrize("seed", [0, 1])  # 2 x 10 kills
+@pytest.mark.parametrize(("seed", "moments"), [(0, EARLY), (1, LATE), (2, EARLY), (3, LATE)])  # 20 kills
 def test_resuming_after_kills_gives_the_same_bytes(
-    seed, finished, results, contents, start, kill_group, wait_for, in_progress, tmp_path
+    seed, moments, finished, results, start, kill_group, wait_for, in_progress, tmp_path
 ):
     file, reference = finished
     rng = random.Random(f"kills {seed}")
-    run, struck, kills = tmp_path / "run", [], 0
-    for stage, latest in MOMENTS:
+    run, struck = tmp_path / "run", []
+    for stage, latest in moments:
         while True:
             process = start("run", file, "--out", run)
             if stage is None or wait_for(process, run, stage):
@@ -45,10 +35,8 @@ def test_resuming_after_kills_gives_the_same_bytes(
             shutil.rmtree(run)
             struck.pop()
         kill_group(process)
-        kills += 1
-    assert kills == 10
-    hit = set().union(*struck)
-    assert len(hit & {"prepare", "train", "sample", "score", "compare", "report"}) >= 4, struck
+    assert len(struck) == 5
+    assert len(set().union(*struck) - {"between"}) >= 3, f"kills were meant to hit different stages: {struck}"
 
     process = start("run", file, "--out", run)
     _, err = process.communicate(timeout=240)
