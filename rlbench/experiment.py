@@ -162,7 +162,8 @@ class Plan:
             config: dict[str, Any] = {"make": "base", "tiny": tiny, "texts": texts, "tasks": limits}
         else:
             files = {path.name: hash_file(path) for path in model_files(self.base_path)}
-            config = {"make": "base", "files": files}
+            stops = self._policy_config()["stop_token_ids"]
+            config = {"make": "base", "files": files, "stop_token_ids": stops}
         return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
 
     def max_new_tokens(self, task: Task) -> int:

@@ -190,9 +190,14 @@ def _replace(path: Path, text: str) -> None:
 
 def _publish(sealed: Path, target: Path) -> Path:
     """Copy the newest sealed report to the plain place where people look for it; return the page."""
+    kept = set()
     for source in sorted(sealed.rglob("*")):
         if source.is_file() and source.name not in (MANIFEST, SEAL):
             place = target / source.relative_to(sealed)
             place.parent.mkdir(parents=True, exist_ok=True)
             _replace(place, source.read_text(encoding="utf-8"))
+            kept.add(place)
+    for old in (target / "figures").glob("*"):
+        if old not in kept:  # an earlier report had another figure
+            old.unlink()
     return target / "index.html"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from rlbench.artifacts.call import Call
@@ -40,7 +41,9 @@ def _base(call: Call) -> Mapping[str, Any]:
         (call.out / MODEL).mkdir()
         for path in model_files(call.circumstances.base_path):
             shutil.copyfile(path, call.out / MODEL / path.name)
-        return {}
+        # A policy that cannot be loaded is found here, once, and not by every run.
+        policy = load_policy(call.out / MODEL, torch.device("cpu"), stop_token_ids=call.config["stop_token_ids"])
+        return {"parameters": policy.parameters}
     texts: list[str] = []
     width = 0
     for name, limit in call.config["tasks"].items():
