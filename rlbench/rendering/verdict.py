@@ -79,10 +79,13 @@ def _leader_sentence(comparison: Mapping[str, Any], task: str, metric: Mapping[s
     head = f"{label(leader)} is best on {visible(task)} with {_score_words(rows[leader], metric)}"
     if not tied:
         return f"{head}; it beats {_all_of(beaten)}."
+    if not beaten:
+        shown, extreme = _score_words(rows[leader], metric), "highest" if direction else "lowest"
+        return f"On {visible(task)} nothing puts one arm first; the {extreme} is {label(leader)} with {shown}."
     best = f"the best {visible(str(metric['name']))}, {_score_words(rows[leader], metric, '')}"
-    tail = f"it beats {_all_of(beaten)}, but" if beaten else "but"
     verb = "is" if len(tied) == 1 else "are"
-    return f"On {visible(task)} {label(leader)} has {best}; {tail} {_all_of(tied)} {verb} not decided against it."
+    tail = f"it beats {_all_of(beaten)}, but {_all_of(tied)} {verb} not decided against it"
+    return f"On {visible(task)} {label(leader)} has {best}; {tail}."
 
 
 def _all_of(names: Sequence[str]) -> str:
