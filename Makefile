@@ -12,7 +12,7 @@ shootout: $(INSTALLED)  ## install and run the quickstart: PPO, GRPO, GSPO and D
 	$(BIN)/rlbench run reports/quickstart/experiment.yaml
 
 test: $(DEVELOPING)  ## install what tests need and run them all
-	$(PYTEST) -n auto -m "not shootout"
+	$(PYTEST) -n auto --dist worksteal -m "not shootout"
 	$(PYTEST) -m shootout
 
 lint: $(DEVELOPING)  ## format, style, types, import contracts

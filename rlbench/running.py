@@ -88,7 +88,7 @@ class Execution:
 
     def _write_parts(self, identities: list[Identity]) -> None:
         """Write down what the experiment consists of, for `rlbench status`."""
-        parts = {identity.fingerprint: [identity.stage, identity.name, identity.fingerprint] for identity in identities}
+        parts = {part.place.folder: [part.stage, part.name, part.fingerprint] for part in identities}
         lines = ",\n".join(json.dumps(part) for part in parts.values())
         _replace(self.folder.root / PARTS, f"[\n{lines}\n]\n")
 

@@ -23,7 +23,7 @@ class Optimization(BaseModel):
     Deviations from the papers: learning rates fit the small policies that ship with rlbench; set them for others.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of AdamW for the policy."""

@@ -191,7 +191,7 @@ def check_comparable(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         for key in ("task", "split", "task_fingerprint", "graders", "sample_ids"):
             if manifest["config"][key] != first["config"][key]:
                 raise InputError(
-                    f"{name} and {first_name} cannot be compared: their {key.replace('_', ' ')} differs; score both "
+                    f"{name} and {first_name} cannot be compared: they differ in {key.replace('_', ' ')}; score both "
                     f"with the same --task, --split and data"
                 )
     return dict(first["config"])
