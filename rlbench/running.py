@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.files import explain_disk_errors, make_folder, read_json
-from rlbench.artifacts.identity import Identity
+from rlbench.artifacts.identity import Identity, Place
 from rlbench.artifacts.locking import lock
 from rlbench.artifacts.run_folder import ERROR, EXPERIMENT, LOCK, OUTCOME, PARTS, warn
 from rlbench.artifacts.sealing import MANIFEST, SEAL
@@ -53,7 +53,7 @@ class Execution:
         self.plan = plan
         self.folder = plan.folder
         self.workers = workers or default_workers(plan.experiment.device)
-        self.crashes: dict[str, str] = {}
+        self.crashes: dict[Place, str] = {}
         self.made = 0
 
     def run(self) -> Finished:
@@ -122,7 +122,7 @@ class Execution:
         missing = [made for made in identities if not self.folder.is_sealed(made)]
         if not missing:
             return
-        problems: dict[str, Report] = {}
+        problems: dict[Place, Report] = {}
         with tqdm(total=len(missing), unit="part", disable=not sys.stderr.isatty(), leave=False) as bar:
 
             def on_end(call: Call, report: Report) -> None:
@@ -133,7 +133,7 @@ class Execution:
                     if bar.disable:
                         print(f"{call.identity.stage:8} {call.identity.name}", file=sys.stderr, flush=True)
                 else:
-                    problems[call.identity.fingerprint] = report
+                    problems[call.identity.place] = report
                     if report.kind != "disk":
                         warn(f"{call.identity.stage} {call.identity.name} failed: {report.message}")
                         call.note_failure(report.message)
@@ -141,17 +141,17 @@ class Execution:
             execute([self.plan.call(made) for made in missing], self.workers, on_end)
         self._judge(missing, problems)
 
-    def _judge(self, missing: list[Identity], problems: Mapping[str, Report]) -> None:
+    def _judge(self, missing: list[Identity], problems: Mapping[Place, Report]) -> None:
         """A failed training run is an outcome; whatever else failed stops the experiment."""
         for report in problems.values():
             if report.kind == "disk":
                 raise DiskFull(report.message)
         for identity in missing:
-            problem = problems.get(identity.fingerprint)
+            problem = problems.get(identity.place)
             if problem is None:
                 continue
             if identity.stage == "train":
-                self.crashes[identity.fingerprint] = problem.message
+                self.crashes[identity.place] = problem.message
                 continue
             raise InputError(
                 f"{identity.stage} {identity.name} could not be made: {problem.message}. Everything finished so far "
@@ -167,7 +167,7 @@ class Execution:
                 recorded = read_json(self.folder.path(identity) / OUTCOME)
                 outcomes[run] = {key: recorded[key] for key in ("status", "detail", "step")}
             else:
-                detail = self.crashes.get(identity.fingerprint, "it was not run")
+                detail = self.crashes.get(identity.place, "it was not run")
                 outcomes[run] = {"status": "failed", "detail": detail, "step": None}
         return outcomes
 

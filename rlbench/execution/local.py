@@ -29,6 +29,7 @@ _PRELOADED = [
 @dataclass
 class _Running:
     call: Call
+    slot: int
     process: ForkServerProcess
     answer: Connection
 
@@ -57,9 +58,10 @@ def execute(calls: Sequence[Call], workers: int, on_end: Callable[[Call, Report]
     try:
         while True:
             ready = [call for call in waiting if _ready(call)] if not stopped else []
-            for call in ready[: workers - len(running)]:
+            free = [slot for slot in range(workers) if slot not in {each.slot for each in running}]
+            for call, slot in zip(ready, free, strict=False):
                 waiting.remove(call)
-                running.append(_start(context, call))
+                running.append(_start(context, call, slot))
             if not running:
                 return
             for ended in _wait(running):
@@ -89,12 +91,12 @@ def _ready(call: Call) -> bool:
     return all(call.folder.is_sealed(made) for made in call.identity.inputs.values())
 
 
-def _start(context: multiprocessing.context.ForkServerContext, call: Call) -> _Running:
+def _start(context: multiprocessing.context.ForkServerContext, call: Call, slot: int) -> _Running:
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(call, send), daemon=True)
+    process = context.Process(target=serve, args=(call, send, slot), daemon=True)
     process.start()
     send.close()
-    return _Running(call, process, receive)
+    return _Running(call, slot, process, receive)
 
 
 def _wait(running: Sequence[_Running]) -> list[_Running]:

@@ -52,11 +52,14 @@ def make(call: Call) -> None:
         folder.finish(identity, {**extra, "seconds": time.perf_counter() - started})
 
 
-def serve(call: Call, answer: Connection) -> None:
-    """Body of a worker process: make the call and send a `Report`. The process ends with its parent."""
+def serve(call: Call, answer: Connection, slot: int) -> None:
+    """Body of a worker process: make the call and send a `Report`. The process ends with its parent.
+
+    `slot` numbers the workers that run at the same time from 0; it chooses the GPU.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _settle()
+    _settle(None if call.circumstances.device == "cpu" else slot)
     try:
         make(call)
         report = Report("done")
@@ -79,12 +82,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _settle() -> None:
-    """One CPU thread, and no chatter from the model library: progress is shown by the parent."""
+def _settle(gpu: int | None) -> None:
+    """One CPU thread, one GPU, and no chatter from the model library: progress is shown by the parent."""
+    # Imported here, so that the parent can start the server of workers before it imports torch itself.
     from transformers.utils import logging
 
-    from rlbench.policies.device import use_one_thread
+    from rlbench.policies.device import use_gpu, use_one_thread
 
     use_one_thread()
+    if gpu is not None:
+        use_gpu(gpu)
     logging.disable_progress_bar()
     logging.set_verbosity_error()

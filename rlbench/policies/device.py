@@ -29,6 +29,12 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def use_gpu(slot: int) -> None:
+    """Make the plain device "cuda" mean another GPU for every worker that runs at the same time, as far as they go."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(slot % torch.cuda.device_count())
+
+
 def autocast(device: torch.device, dtype: DtypeName) -> torch.autocast:
     """Context in which forward passes run in bfloat16 if that was asked for; weights stay in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
