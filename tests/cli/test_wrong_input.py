@@ -224,7 +224,7 @@ def test_folders_that_cannot_be_compared(score, cli, new_task, tmp_path):
     score(FULL, out="a")
     score(FULL[:8], "--split", "dev", out="b")
     refused(cli("compare", a), "expected at least two score folders, the baseline first, got one")
-    refused(cli("compare", a, b), "b and a cannot be compared: their split differs")
+    refused(cli("compare", a, b), "b and a cannot be compared: they differ in split")
     refused(cli("compare", a, a), "the same folder is given twice")
     refused(cli("compare", a, tmp_path / "no"), "is not a sealed folder")
     refused(cli("compare", a, tmp_path), "is not a sealed folder")
@@ -232,9 +232,9 @@ def test_folders_that_cannot_be_compared(score, cli, new_task, tmp_path):
     file = tmp_path / "completions.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in FULL))
     assert cli("score", file, "--task", other, "--out", tmp_path / "c").code == 0
-    refused(cli("compare", a, tmp_path / "c"), "c and a cannot be compared: their task differs")
+    refused(cli("compare", a, tmp_path / "c"), "c and a cannot be compared: they differ in task")
     assert score(FULL, "--metric", "mean_length", out="d")[0].code == 0
-    refused(cli("compare", a, tmp_path / "d"), "d and a cannot be compared: their graders differs")
+    refused(cli("compare", a, tmp_path / "d"), "d and a cannot be compared: they differ in graders")
 
 
 def test_a_comparison_is_never_overwritten(score, cli, contents, tmp_path):
