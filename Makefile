@@ -37,5 +37,5 @@ $(DEVELOPING): $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
 	@touch $(INSTALLED) $@
 
-clean:
-	rm -rf $(VENV) runs
+clean:  ## remove the virtual environment; runs are kept
+	rm -rf $(VENV)

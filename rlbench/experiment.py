@@ -63,6 +63,7 @@ class Plan:
         for index, entry in enumerate(experiment.algorithms):
             with blame(document, "algorithms", index):
                 self.algorithms[entry.label] = load("algorithms", entry.name)(**entry.options)
+                _check_batch(self.algorithms[entry.label], experiment)
         self.tasks: dict[str, Task] = {}
         for index, name in enumerate(experiment.tasks):
             with blame(document, "tasks", index):
@@ -149,21 +150,27 @@ class Plan:
         if self.experiment.sft.source == "demonstrations":
             with blame(self.document, "sft"):
                 task.demonstrations()
-        check_leaks(task)
+        with blame(self.document, "tasks", list(self.tasks).index(task.name)):
+            check_leaks(task, self.experiment.evaluation.split)
 
     @cached_property
     def base(self) -> Identity:
         """The base policy."""
-        if self.base_path is None:
-            policy = self.experiment.base_policy
-            tiny = {"hidden_size": policy.hidden_size, "layers": policy.layers, "heads": policy.heads}
-            texts = {name: task.fingerprint("train", "demonstrations") for name, task in self.tasks.items()}
-            limits = {name: self.max_new_tokens(task) for name, task in self.tasks.items()}
-            config: dict[str, Any] = {"make": "base", "tiny": tiny, "texts": texts, "tasks": limits}
+        policy, split = self.experiment.base_policy, self.experiment.evaluation.split
+        config: dict[str, Any] = {
+            "make": "base",
+            "tasks": {},
+            "stop_token_ids": self._policy_config()["stop_token_ids"],
+        }
+        for name, task in self.tasks.items():
+            read = [part for part in ("train", "dev", split) if part in task.splits]
+            config["tasks"][name] = {"data": task.fingerprint(*read), "split": split}
+            config["tasks"][name]["max_new_tokens"] = self.max_new_tokens(task)
+        if self.base_path is not None:
+            config["files"] = {path.name: hash_file(path) for path in model_files(self.base_path)}
         else:
-            files = {path.name: hash_file(path) for path in model_files(self.base_path)}
-            stops = self._policy_config()["stop_token_ids"]
-            config = {"make": "base", "files": files, "stop_token_ids": stops}
+            config["tiny"] = {"hidden_size": policy.hidden_size, "layers": policy.layers, "heads": policy.heads}
+            config["texts"] = {name: task.fingerprint("demonstrations") for name, task in self.tasks.items()}
         return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
 
     def max_new_tokens(self, task: Task) -> int:
@@ -366,6 +373,15 @@ class Plan:
     def call(self, identity: Identity) -> Call:
         """The call that makes `identity`."""
         return Call(identity, self.folder, self.circumstances)
+
+
+def _check_batch(algorithm: Algorithm, experiment: Experiment) -> None:
+    batch = experiment.rollout.prompts_per_batch * experiment.rollout.completions_per_prompt
+    if algorithm.data == "rollouts" and algorithm.options.minibatches > batch:
+        raise InputError(
+            f"algorithm {algorithm.name!r}: minibatches is {algorithm.options.minibatches}, more than the {batch} "
+            f"completions of a rollout batch; every optimizer step needs at least one"
+        )
 
 
 def _with_revision(experiment: Experiment, folder: RunFolder) -> Experiment:

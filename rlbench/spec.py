@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from rlbench.errors import InputError
 from rlbench.yaml_file import YamlDocument, parse_yaml, read_yaml, validate
@@ -123,8 +123,23 @@ class Evaluation(_Section):
     """The first so many prompts of the split; all by default."""
     samples_per_prompt: int = Field(default=4, ge=1)
     temperature: float = Field(default=1.0, gt=0)
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Metrics to report; the task's by default."""
+
+    @field_validator("split")
+    @classmethod
+    def _held_out(cls, value: str) -> str:
+        if value == "train":
+            raise ValueError("expected a split that training does not see; choose dev or test")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({name for name in value or () if (value or ()).count(name) > 1})
+        if twice:
+            raise ValueError(f"given twice: {', '.join(twice)}; every metric counts once in the family of tests")
+        return value
 
 
 class RewardEntry(_Section):
@@ -151,10 +166,10 @@ class Comparison(_Section):
 
     primary: str | None = None
     """The metric that verdicts are about; the task's by default."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, le=0.999)
     replicates: int = Field(default=10_000, ge=100)
     """Bootstrap replicates."""
-    margin: dict[str, float] = {}
+    margin: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Smallest difference that matters, per metric; used to call arms equivalent."""
 
 
@@ -170,7 +185,7 @@ class Experiment(_Section):
     """What training maximises; the task's reward by default."""
     algorithms: tuple[AlgorithmEntry, ...] = Field(min_length=1)
     trainer: Literal["native"] = "native"
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[StrictInt, ...] = Field(min_length=1)
     budget: Budget
     rollout: Rollout = Rollout()
     evaluation: Evaluation = Evaluation()
@@ -239,7 +254,13 @@ def _apply(data: Any, change: str) -> None:
         raise InputError(f"--set {change}: expected KEY=VALUE, for example budget.completions=1024")
     *parents, last = key.split(".")
     for part in parents:
-        data = data[_index(change, part, data)] if isinstance(data, list) else data.setdefault(part, {})
+        if isinstance(data, list):
+            index = _index(change, part, data)
+            if isinstance(data[index], str):  # an algorithm that is written as its name alone
+                data[index] = {"name": data[index]}
+            data = data[index]
+        else:
+            data = data.setdefault(part, {})
         if not isinstance(data, dict | list):
             raise InputError(f"--set {change}: {part!r} holds a single value, so nothing can be set inside it")
     value = parse_yaml(text, f"--set {key}").data if text.strip() else None
@@ -250,7 +271,7 @@ def _apply(data: Any, change: str) -> None:
 
 
 def _index(change: str, part: str, data: list[Any]) -> int:
-    if not part.isdigit() or int(part) >= len(data):
+    if not (part.isascii() and part.isdigit()) or int(part) >= len(data):
         raise InputError(f"--set {change}: expected an index from 0 to {len(data) - 1}, got {part!r}")
     return int(part)
 

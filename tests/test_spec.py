@@ -112,7 +112,11 @@ def test_numbers_in_scientific_notation_are_numbers(read):
         (changed("rollout: {completions_per_prompt: 1}"), 7, "rollout.completions_per_prompt"),
         (changed("rollout: {temperature: 0}"), 7, "rollout.temperature: Input should be greater than 0"),
         (changed("sft: {learning_rate: 1e999}"), 7, "sft.learning_rate: Input should be a finite number"),
-        (changed("comparison: {confidence: 95}"), 7, "comparison.confidence: Input should be less than 1"),
+        (
+            changed("comparison: {confidence: 95}"),
+            7,
+            "comparison.confidence: Input should be less than or equal to 0.999",
+        ),
         (changed("comparison: {margin: {correctness: wide}}"), 7, "comparison.margin.correctness"),
         (changed("reward: {grader: pattern}"), 7, "key 'reward.column' is missing"),
         ("- a\n- b\n", 1, "expected a mapping of experiment keys, got list"),

@@ -90,7 +90,10 @@ class RunFolder:
 
     def parts(self) -> list[Place]:
         """Everything the experiment consists of, as the last `rlbench run` wrote it down."""
-        return [Place(*part) for part in read_json(self.root / PARTS)]
+        try:
+            return [Place(*map(str, part)) for part in read_json(self.root / PARTS)]
+        except TypeError as error:
+            raise CorruptArtifact(f"{self.root / PARTS}: is damaged ({error}); `rlbench run` writes it anew") from error
 
     def finish(self, identity: Identity, extra: Mapping[str, Any]) -> Path:
         """Seal the finished files of `identity` under its final name and drop its unfinished work."""

@@ -9,6 +9,9 @@ one value when its text can be read in one way:
 
 A mark that cannot be read (a bare "16 - 3", a Markdown heading "#### Step 1") says nothing. Where a mark stands inside
 the text of another ("the answer is \\boxed{18}"), the inner one speaks.
+
+`A:` often opens worked steps instead ("A: There are 15 trees. ... The answer is 6."). So it speaks only if its first
+sentence is the value itself ("A: 18", "A: 18 eggs."), or if it is one sentence and nothing else in the text is marked.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ from rlbench.graders.numbers import NUMBER, numbers, plain, value
 _MARK = re.compile(
     r"(?P<hash>\#{4,})"
     r"|\\(?:f?boxed|fbox)[ ]?(?P<box>\{)"
-    r"|(?P<label>(?:^[^\w\n]{0,8}|(?<=\#)[*_ ]{0,3})(?:A|(?i:(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
-    r"|(?P<says>\b(?i:(?:the[ \t]{1,4}(?:(?:final|correct)[ \t]{1,4})?|final[ \t]{1,4})answer)"
-    r"[*_ \t]{0,4}(?:(?i:is)\b|[:=]))",
+    r"|(?P<label>(?:^[^\w\n]{0,8}|(?<=\#)[*_ ]{0,3})(?:A|(?i:ans|(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
+    r"|(?P<says>\b(?i:(?:the[ \t]{1,4}(?:(?:final|correct)[ \t]{1,4})?|final[ \t]{1,4})answer"
+    r"[*_ \t]{0,4}(?:(?:is|would[ ]be)\b|[:=])|answer[ \t]{1,4}(?:is|would[ ]be)\b))",
     re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
@@ -39,6 +42,7 @@ _GOES_ON = re.compile(_UNITS + r"(?:[-+/÷×xX*] ?[0-9($.\\]|\+\w|[\^=≈]|\\[A-
 _CHOICE = re.compile(_UNITS + r"(?:[,;&|/]|\b(?:or|and|to)\b)(?: ?(?:or|and|maybe|perhaps))? {0,2}")
 _ENUMERATOR = re.compile(r"[.):]\s+\w")
 _NEGATION = re.compile(r"\b(?:not|never)\b|n['’]t\b", re.IGNORECASE)
+_MINUS = re.compile(r"\b(?:minus|negative) ?[*_$(]{0,4}\Z", re.IGNORECASE)
 _EQUALS = re.compile(r"[=≈]+")
 _BLANK = re.compile(" +")
 
@@ -80,6 +84,7 @@ def _segments(text: str) -> Iterator[list[Fraction]]:
     marks = list(_MARK.finditer(text))
     starts = [mark.start() for mark in marks]
     closing = _closing_braces(text) if any(mark["box"] for mark in marks) else {}
+    only_labels = all(mark["label"] for mark in marks)
     for index, mark in enumerate(marks):
         following = starts[index + 1] if index + 1 < len(marks) else len(text)
         if mark["box"]:
@@ -93,14 +98,25 @@ def _segments(text: str) -> Iterator[list[Fraction]]:
         cut = line_end < 0 and following < len(text)
         segment = text[mark.end() : following if line_end < 0 else line_end]
         sentence = _SENTENCE_END.search(segment)
-        if mark["hash"]:
+        if not segment.strip(_DECORATION) and line_end >= 0:
+            speaks = only_labels or not mark["label"]
+            yield _alone_on_next_line(text[line_end : min(following, line_end + 200)]) if speaks else []
+        elif mark["hash"]:
             yield _read_heading(segment)
-        elif not segment.strip(_DECORATION) and line_end >= 0:
-            yield _alone_on_next_line(text[line_end : min(following, line_end + 200)])
+        elif mark["label"]:
+            yield _read_label(segment, only_labels)
         elif cut and not sentence:
             yield _alone(segment)
         else:
             yield _read(segment[: sentence.start()] if sentence else segment)
+
+
+def _read_label(segment: str, only_labels: bool) -> list[Fraction]:
+    sentence = _SENTENCE_END.search(segment)
+    first, rest = (segment[: sentence.start()], segment[sentence.end() :]) if sentence else (segment, "")
+    if only_labels and not rest.strip(_DECORATION):
+        return _read(first)
+    return _alone(first)
 
 
 def _read_heading(segment: str) -> list[Fraction]:
@@ -153,7 +169,9 @@ def _read_words(segment: str) -> list[Fraction]:
     if _GOES_ON.match(segment, found[0].end()):
         return []
     first = value(found[0])
-    return [] if first is None else [first]
+    if first is None:
+        return []
+    return [-first if _MINUS.search(segment[: found[0].start()]) else first]
 
 
 def _read_equation(segment: str) -> list[Fraction]:

@@ -23,6 +23,7 @@ _NUMERIC = r"-?[0-9.,]{1,40}"
 _LATEX: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in [
+        (r"<<[^<>\n]{0,200}>>", ""),  # GSM8K's calculator annotations
         (r"\\{1,4}(?=f?boxed|fbox)", r"\\"),
         (r"(?<=[0-9])(?:[\u00a0\u2009\u202f]|\{,\}|,?\\[,!] ?)(?=[0-9]{3}(?![0-9]))", ","),
         (r"[\u00a0\u2009\u202f]", " "),

@@ -42,6 +42,19 @@ class Policy:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    def check_fit(self, tokens: int, what: str) -> None:
+        """Make sure that a sequence of `tokens` fits into the model's context.
+
+        Raises:
+            InputError: it does not; `what` says what the sequence is.
+        """
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and tokens > limit:
+            raise InputError(
+                f"{what} needs {tokens} tokens, more than the {limit} that the model can read; shorten the texts, "
+                f"lower rollout.max_new_tokens or take another base policy"
+            )
+
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt, with the beginning token if the tokenizer adds one and without an end token."""
         ids = list(self.tokenizer(text)["input_ids"])

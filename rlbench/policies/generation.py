@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from rlbench.errors import InputError
 from rlbench.policies.causal_lm import Policy, positions
 from rlbench.policies.device import autocast
 from rlbench.policies.padding import left_pad
@@ -49,7 +48,7 @@ def generate(
         InputError: a prompt and its completion would not fit into the model's context.
     """
     device = policy.device
-    _check_fit(policy, max(map(len, prompts)), max_new_tokens)
+    policy.check_fit(max(map(len, prompts)) + max_new_tokens, "the longest prompt with its completion")
     input_ids, attention = left_pad(prompts, policy.pad_token_id, device)
     cache = DynamicCache(config=policy.model.config)
     with autocast(device, policy.dtype):
@@ -92,15 +91,6 @@ def generate(
             )
         logits = output.logits[:, -1]
     return _collect(drawn, policy.stop_token_ids)
-
-
-def _check_fit(policy: Policy, prompt_tokens: int, max_new_tokens: int) -> None:
-    limit = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and prompt_tokens + max_new_tokens > limit:
-        raise InputError(
-            f"the longest prompt has {prompt_tokens} tokens and completions may have {max_new_tokens}, together more "
-            f"than the {limit} that the model can read; lower rollout.max_new_tokens or shorten the prompts"
-        )
 
 
 def _collect(drawn: Tensor, stops: Sequence[int]) -> list[Completion]:

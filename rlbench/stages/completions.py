@@ -41,7 +41,7 @@ def read_completions(file: Path, samples: Sequence[Sample]) -> list[Candidate]:
         InputError: a row is malformed, names no sample, or samples are left without a completion.
     """
     try:
-        lines = file.read_bytes().decode("utf-8").split("\n")
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text: {error}; expected JSON Lines") from error
     rows = [
@@ -65,14 +65,14 @@ def read_completions(file: Path, samples: Sequence[Sample]) -> list[Candidate]:
 def _row(line: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid JSON ({error}); expected an object with 'completion'") from error
     if not isinstance(row, dict) or not isinstance(row.get("completion"), str):
         raise InputError(f"{where}: expected a JSON object with a text under 'completion', got {line[:60]!r}")
     if "sample_id" in row and not isinstance(row["sample_id"], str):
         raise InputError(f"{where}: sample_id: expected a text, got {row['sample_id']!r}")
     index = row.get("completion_index", 0)
-    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < 2**31:
         raise InputError(f"{where}: completion_index: expected a number from 0, got {index!r}")
     return {key: row[key] for key in _KEYS if key in row}
 
@@ -109,6 +109,9 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
     """
     samples = task.samples(split)
     candidates = read_completions(file, samples)
+    twice = sorted({name for name in metrics or () if (metrics or ()).count(name) > 1})
+    if twice:
+        raise InputError(f"--metric: given twice: {', '.join(twice)}; name every metric once")
     chosen = list[Metric]()
     for index, name in enumerate(metrics or task.metrics):
         with blame(None if metrics else read_yaml(task.folder / "task.yaml"), "metrics", index):

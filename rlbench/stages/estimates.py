@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from rlbench.errors import InputError
 from rlbench.metrics.table import PromptStatistics, prompt_statistics
 from rlbench.records import FloatArray, Metric
 from rlbench.statistics import (
@@ -94,15 +95,19 @@ class TaskComparison:
             "unscored": sum(count.unscored for count in counts),
         }
         reason = self._not_estimable(by_seed)
+        if not reason:
+            try:
+                estimate = bootstrap_value(
+                    self._stack(metric, arm, seeds), metric.aggregate, estimand=self.design.estimand,
+                    confidence=self.design.confidence, resamples=self._resamples,
+                )  # fmt: skip
+            except InputError as error:  # too sparsely scored for an interval
+                reason = str(error)
         if reason:
             known = [value for value in by_seed if value is not None]
             value = known[0] if len(known) == len(by_seed) == 1 else None
             return row | {"value": value, "low": None, "high": None, "standard_error": None, "df": None,
                           "reason": reason}  # fmt: skip
-        estimate = bootstrap_value(
-            self._stack(metric, arm, seeds), metric.aggregate, estimand=self.design.estimand,
-            confidence=self.design.confidence, resamples=self._resamples,
-        )  # fmt: skip
         return row | {
             "value": estimate.value,
             "low": estimate.low,
@@ -132,14 +137,18 @@ class TaskComparison:
             or len(self.seeds[a]) != len(self.seeds[b]),
         }
         reason = self._not_estimable(by_seed)
+        if not reason:
+            try:
+                estimate = bootstrap_difference(
+                    self._stack(metric, b, seeds), self._stack(metric, a, seeds), metric.aggregate,
+                    estimand=self.design.estimand, confidence=self.design.confidence, resamples=self._resamples,
+                )  # fmt: skip
+            except InputError as error:  # too sparsely scored for an interval
+                reason = str(error)
         if reason:
             nothing = ("value", "low", "high", "standard_error", "df", "p_value", "p_adjusted", "simultaneous_low",
                        "simultaneous_high", "minimum_detectable_effect", "seeds_needed")  # fmt: skip
             return row | dict.fromkeys(nothing) | {"verdict": "not computable", "reason": reason}
-        estimate = bootstrap_difference(
-            self._stack(metric, b, seeds), self._stack(metric, a, seeds), metric.aggregate,
-            estimand=self.design.estimand, confidence=self.design.confidence, resamples=self._resamples,
-        )  # fmt: skip
         return row | {"estimate": estimate}
 
     def _not_estimable(self, by_seed: Sequence[float | None]) -> str:
@@ -172,12 +181,13 @@ def _final(row: dict[str, Any], p_adjusted: float, design: Design, simultaneous:
     alpha = 1 - design.confidence
     decided = p_adjusted < alpha
     over_seeds = design.estimand != "checkpoints" and estimate.seeds > 1 and bool(estimate.seed_sd)
-    power = {"power": 0.8, "alpha": alpha}
+    # A pair of the primary family has to pass Holm's test, at worst at the simultaneous level.
+    power = {"power": 0.8, "alpha": alpha if simultaneous is None else 1 - simultaneous}
     detectable = needed = None
     if over_seeds and estimate.seed_sd is not None:
         detectable = minimum_detectable_effect(estimate.seeds, **power) * estimate.seed_sd
         if not decided and estimate.value != 0:
-            needed = seeds_needed(abs(estimate.value), estimate.seed_sd, **power)
+            needed = max(estimate.seeds + 1, seeds_needed(abs(estimate.value), estimate.seed_sd, **power))
     kept = {key: value for key, value in row.items() if key != "estimate"}
     return kept | {
         "value": estimate.value,
@@ -209,8 +219,6 @@ def _verdict(estimate: Estimate, row: Mapping[str, Any], decided: bool, margin: 
 
 
 def _negated(estimate: Estimate) -> Estimate:
-    from dataclasses import replace
-
     return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
 
 

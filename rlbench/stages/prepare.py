@@ -13,10 +13,11 @@ from tqdm import tqdm
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import write_json, write_jsonl
-from rlbench.policies.causal_lm import load_policy
+from rlbench.policies.causal_lm import Policy, load_policy
 from rlbench.policies.device import resolve_device
 from rlbench.policies.location import model_files
 from rlbench.policies.tiny import build_tiny
+from rlbench.records import Sample
 from rlbench.seeding import stream
 from rlbench.tasks.task import Task, load_task
 from rlbench.trainers.sft import Demonstrations, fine_tune
@@ -37,27 +38,45 @@ def _task(call: Call) -> Task:
 
 
 def _base(call: Call) -> Mapping[str, Any]:
+    """Copy the base policy, or build a tiny one; either must load, and have room for every prompt and completion."""
+    tasks = {name: load_task(call.circumstances.task_paths[name], call.circumstances.data_dir)
+             for name in call.config["tasks"]}  # fmt: skip
     if call.circumstances.base_path is not None:
         (call.out / MODEL).mkdir()
         for path in model_files(call.circumstances.base_path):
             shutil.copyfile(path, call.out / MODEL / path.name)
-        # A policy that cannot be loaded is found here, once, and not by every run.
         policy = load_policy(call.out / MODEL, torch.device("cpu"), stop_token_ids=call.config["stop_token_ids"])
-        return {"parameters": policy.parameters}
+    else:
+        policy = _tiny(call, tasks)
+        policy.save(call.out / MODEL)
+    for name, task in tasks.items():
+        longest = max(len(policy.encode_prompt(sample.prompt)) for sample in _prompted(task, call))
+        limit = call.config["tasks"][name]["max_new_tokens"]
+        policy.check_fit(longest + limit, f"the longest prompt of task {name!r} with a completion of {limit}")
+    return {"parameters": policy.parameters}
+
+
+def _prompted(task: Task, call: Call) -> list[Sample]:
+    """The samples whose prompts the policy will read."""
+    splits = {"train", "dev", call.config["tasks"][task.name]["split"]} & set(task.splits)
+    return [sample for split in sorted(splits) for sample in task.samples(split)]
+
+
+def _tiny(call: Call, tasks: Mapping[str, Task]) -> Policy:
+    """Build the tiny policy. Its characters are those of training prompts and demonstrations, not of other splits."""
     texts: list[str] = []
     width = 0
-    for name, limit in call.config["tasks"].items():
-        task = load_task(call.circumstances.task_paths[name], call.circumstances.data_dir)
-        prompts = [sample.prompt for sample in task.samples("train")]
-        pairs = task.demonstrations()
-        texts += [*prompts, *(prompt + completion for prompt, completion in pairs)]
-        longest_prompt = max(len(prompt) for prompt in prompts)
-        longest_pair = max(len(prompt) + len(completion) for prompt, completion in pairs)
-        width = max(width, longest_pair, 2 * longest_prompt + limit)
-    tiny = call.config["tiny"]
-    policy = build_tiny(texts, **tiny, max_positions=width + 8, seed=0)
-    policy.save(call.out / MODEL)
-    return {"parameters": policy.parameters}
+    for name, task in tasks.items():
+        samples, pairs = _prompted(task, call), task.demonstrations()
+        texts += [sample.prompt for sample in task.samples("train")]
+        texts += [prompt + completion for prompt, completion in pairs]
+        completions = [len(completion) for _, completion in pairs]
+        completions += [len(reference) for sample in samples for reference in sample.references]
+        longest = max(call.config["tasks"][name]["max_new_tokens"], *completions)
+        prompts = [len(prompt) for prompt, _ in pairs] + [len(sample.prompt) for sample in samples]
+        width = max(width, max(prompts) + longest)
+    # Beside the characters there are the beginning and the stop token.
+    return build_tiny(texts, **call.config["tiny"], max_positions=width + 2, seed=0)
 
 
 def _sft(call: Call) -> Mapping[str, Any]:

@@ -96,6 +96,8 @@ def _references(policy: Policy, samples: Sequence[Sample]) -> list[dict[str, Any
         return []
     prompts = [policy.encode_prompt(sample.prompt) for sample, _ in pairs]
     tokens = [policy.encode_completion(sample.prompt, reference) for sample, reference in pairs]
+    longest = max(len(prompt) + len(reference) for prompt, reference in zip(prompts, tokens, strict=True))
+    policy.check_fit(longest, "the longest reference")
     batch = token_batch(prompts, tokens, policy.pad_token_id, policy.device)
     logprobs = _summed_logprobs(policy, batch, 1.0).tolist()
     rows: dict[str, dict[str, Any]] = {}

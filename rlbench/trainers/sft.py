@@ -43,9 +43,12 @@ def fine_tune(
 
     Raises:
         Diverged: the loss is not finite.
+        InputError: a demonstration does not fit into the model's context.
     """
     prompts = [policy.encode_prompt(prompt) for prompt, _ in data.pairs]
     completions = [policy.encode_completion(*pair) for pair in data.pairs]
+    longest = max(len(prompt) + len(completion) for prompt, completion in zip(prompts, completions, strict=True))
+    policy.check_fit(longest, "the longest demonstration")
     per_epoch = -(-len(prompts) // data.batch_size)
     total = data.epochs * per_epoch
     options = Optimization(learning_rate=data.learning_rate, warmup=WARMUP)

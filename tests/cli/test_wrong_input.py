@@ -51,6 +51,13 @@ def test_an_experiment_file_that_is_wrong(cli, tmp_path, text, line, message):
     ("keys", "message"),
     [
         ({"tasks": ["arithmetics"]}, "task 'arithmetics' does not exist"),
+        ({"evaluation": {"metrics": ["matched", "matched"]}}, "given twice: matched"),
+        ({"evaluation": {"metrics": []}}, "evaluation.metrics"),
+        ({"evaluation": {"split": "train"}}, "expected a split that training does not see"),
+        ({"comparison": {"margin": {"matched": -0.1}}}, "comparison.margin.matched"),
+        ({"seeds": [True]}, "seeds"),
+        ({"algorithms": [{"name": "grpo", "minibatches": 17}]}, "more than the 16 completions of a rollout batch"),
+        ({"algorithms": [{"name": "ppo", "learning_rate": 1e400}]}, "finite"),
         ({"algorithms": ["reinforce"]}, "algorithm 'reinforce' does not exist (known: dpo, grpo, gspo, ppo"),
         ({"algorithms": [{"name": "ppo", "clip": 1}]}, "algorithm 'ppo': unknown option 'clip'"),
         ({"evaluation": {"metrics": ["exactness"]}}, "metric 'exactness' does not exist"),

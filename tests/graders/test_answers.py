@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlbench.graders.answers import bare_number, last_number, marked_answers
+from rlbench.graders.correctness import judge
 
 ONE_VALUE = [
     ("#### 18", 18),
@@ -203,3 +204,44 @@ def test_any_text_made_of_marks_can_be_read(text):
     marked_answers(text)
     last_number(text)
     bare_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "right"),
+    [
+        (
+            "A: There are 15 trees. Then there were 21 after some were planted. So 21 - 15 = 6. The answer is 6.",
+            6,
+            True,
+        ),
+        ("Answer: She has 3 ducks.\n#### 18", 18, True),
+        ("A: 3 ducks lay 6 eggs. #### 18", 18, True),
+        ("Answer:\n16 eggs\n#### 18", 18, True),
+        ("A: She makes 9 * 2 = 18. She spends 8 so 10 left. The answer is 10", 10, True),
+        ("#### <<9*2=18>>18", 18, True),
+        ("####\n18", 18, True),
+        ("Ans: 18", 18, True),
+        ("So answer is 18", 18, True),
+        ("The answer would be 18.", 18, True),
+        ("The answer is minus 5", -5, True),
+        ("A: 18", 18, True),
+        ("A: 18\nA: 19", 18, False),
+        ("A: 5\n#### 6", 6, False),
+        ("A: 18 dollars", 18, True),
+        ("A: $1,000.", 1000, True),
+        ("#### 18 eggs", 18, True),
+        ("A: 9 * 2 = 18", 18, True),
+        ("A: She earns 18 dollars.", 18, True),
+        ("Answer: x = 5", 5, True),
+        ("The answer is 18 or 19", 18, False),
+        (r"The answer is \boxed{18}", 18, True),
+        ("A: 18. This is because 9*2 = 18.", 18, True),
+        ("The answer is not 5", 5, False),
+        ("Final answer: **18**", 18, True),
+        ("#### 5\n#### 6", 6, False),
+        ("A:\n18", 18, True),
+        ("A: 1/2", Fraction(1, 2), True),
+    ],
+)
+def test_labels_that_open_worked_steps_do_not_hide_the_marked_answer(text, gold, right):
+    assert judge(text, Fraction(gold)).values["correct"] == right
