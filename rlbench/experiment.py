@@ -320,6 +320,7 @@ class Plan:
     def _task_plan(self, task: Task) -> dict[str, Any]:
         return {
             "metrics": [metric.name for metric in self.metrics(task)],
+            "graders": {name: dict(grader.options) for name, grader in self.graders(task).items()},
             "primary": self.primary(task),
             "split": self.experiment.evaluation.split,
             "prompts": self.experiment.evaluation.prompts,

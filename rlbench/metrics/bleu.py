@@ -51,5 +51,5 @@ bleu = Metric(
     higher_is_better=True,
     unit="BLEU",
     description="corpus BLEU against the references",
-    signature=f"bleu|sacrebleu:{version('sacrebleu')}|case:mixed|eff:no|tok:13a|smooth:exp",
+    signature=f"bleu|sacrebleu:{version('sacrebleu')}|eff:no|smooth:exp",
 )

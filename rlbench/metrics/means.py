@@ -42,7 +42,7 @@ matched = mean(
     description="share of completions that match the task's pattern",
 )
 
-_ROUGE = f"rouge-score:{version('rouge-score')}|stemmer:yes|refs:mean|agg:mean-f1"
+_ROUGE = f"rouge-score:{version('rouge-score')}|agg:mean-f1"
 rouge1 = mean(
     "rouge1",
     grader="rouge",
@@ -78,7 +78,7 @@ distinct1 = mean(
     higher_is_better=True,
     unit="fraction",
     description="share of distinct words over the completions of a prompt",
-    signature="distinct1|per:prompt|unit:words|agg:mean",
+    signature="distinct1|per:prompt|agg:mean",
 )
 distinct2 = mean(
     "distinct2",
@@ -87,7 +87,7 @@ distinct2 = mean(
     higher_is_better=True,
     unit="fraction",
     description="share of distinct pairs of words over the completions of a prompt",
-    signature="distinct2|per:prompt|unit:words|agg:mean",
+    signature="distinct2|per:prompt|agg:mean",
 )
 
 mean_length = mean(

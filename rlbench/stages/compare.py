@@ -41,7 +41,14 @@ def run(call: Call) -> Mapping[str, Any]:
     for task, plan in config["tasks"].items():
         metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
         design = Design(
-            task, estimand, config["confidence"], config["replicates"], metrics, plan["primary"], config["margin"]
+            task,
+            estimand,
+            config["confidence"],
+            config["replicates"],
+            metrics,
+            plan["primary"],
+            config["margin"],
+            plan["graders"],
         )
         loaded = load_task(call.circumstances.task_paths[task], call.circumstances.data_dir)
         sample_ids = [sample.sample_id for sample in loaded.samples(plan["split"])[: plan["prompts"]]]
@@ -81,7 +88,8 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
     loaded = _tables(metrics, dict(enumerate(folders)))
     # A completion file cannot say, for example, how many tokens its texts had: what nobody measured is left out.
     metrics = [m for m in metrics if any(t[m.grader][list(m.columns)].notna().any(axis=None) for t in loaded.values())]
-    design = Design(plan["task"], "checkpoints", 0.95, 10_000, metrics, plan["primary"], {})
+    options = {name: dict(options) for name, (_, options) in plan["graders"].items()}
+    design = Design(plan["task"], "checkpoints", 0.95, 10_000, metrics, plan["primary"], {}, options)
     tables = {name: {0: loaded[place]} for place, name in enumerate(names)}
     part = (design, TaskComparison(design, tables, plan["sample_ids"]))
     signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
@@ -122,7 +130,7 @@ def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature
                 "higher_is_better": metric.higher_is_better,
                 "primary": metric.name == part.primary,
                 "description": metric.description,
-                "signature": f"{metric.signature}|{signature}",
+                "signature": f"{part.signature(metric)}|{signature}",
             }
             for part, _ in parts
             for metric in part.metrics

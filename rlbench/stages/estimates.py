@@ -45,6 +45,13 @@ class Design:
     metrics: Sequence[Metric]
     primary: str
     margin: Mapping[str, float]
+    grader_options: Mapping[str, Mapping[str, Any]]
+    """Options of each grader; part of the signature."""
+
+    def signature(self, metric: Metric) -> str:
+        """The metric's signature with the options of its grader."""
+        options = self.grader_options.get(metric.grader, {})
+        return "|".join([metric.signature, *(f"{name}:{options[name]}" for name in sorted(options))])
 
 
 class TaskComparison:

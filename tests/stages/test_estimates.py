@@ -29,7 +29,7 @@ def arms(shifts, seeds=5):
 
 def primary(tables, estimand="recipe"):
     metric = load("metrics", "correctness")
-    design = Design("t", estimand, 0.95, 500, [metric], "correctness", {})
+    design = Design("t", estimand, 0.95, 500, [metric], "correctness", {}, {})
     rows = TaskComparison(design, tables, IDS).differences()
     return adjust(rows, design, primary=True)
 
@@ -60,3 +60,11 @@ def test_a_metric_that_is_scored_too_sparsely_is_told_and_does_not_stop_the_rest
     assert rows["a", "b"]["value"] is None
     assert "too few scored prompts" in rows["a", "b"]["reason"]
     assert rows["a", "c"]["value"] == -1.0
+
+
+def test_the_signature_names_the_options_of_the_grader():
+    metric = load("metrics", "matched")
+    design = Design(
+        "t", "recipe", 0.95, 500, [metric], "matched", {}, {"pattern": {"pattern": "fun", "ignore_case": True}}
+    )
+    assert design.signature(metric).endswith("|ignore_case:True|pattern:fun")
