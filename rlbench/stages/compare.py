@@ -56,7 +56,7 @@ def run(call: Call) -> Mapping[str, Any]:
             arm: _tables(metrics, {int(seed): folder for seed, folder in call.inputs(f"score/{task}/{arm}").items()})
             for arm in config["arms"]
         }
-        parts.append((design, TaskComparison(design, {a: t for a, t in tables.items() if t}, sample_ids)))
+        parts.append((design, TaskComparison(design, tables, sample_ids)))
     usages = [
         ({"arm": run["arm"], "task": run["task"], "seed": run["seed"]}, read_json(_train(call, run) / "usage.json"))
         for run in config["runs"]

@@ -174,12 +174,14 @@ def adjust(rows: Sequence[dict[str, Any]], design: Design, primary: bool) -> lis
     The family of the primary metric gets Holm-adjusted p-values and Bonferroni-simultaneous intervals; the family of
     all others Benjamini-Hochberg-adjusted p-values, which are exploratory, and no simultaneous intervals.
     """
-    tested = [row for row in rows if "estimate" in row]
-    p_values = [row["estimate"].p_value for row in tested]
-    adjusted = (holm if primary else benjamini_hochberg)(p_values) if tested else np.empty(0)
+    # A pair that could not be tested stays in the family as an undecided test: failures do not make others significant.
+    p_values = [row["estimate"].p_value if "estimate" in row else 1.0 for row in rows]
+    adjusted = (holm if primary else benjamini_hochberg)(p_values) if rows else np.empty(0)
     confidence = simultaneous_confidence(design.confidence, max(1, len(rows))) if primary else None
-    final = {id(row): _final(row, float(p), design, confidence) for row, p in zip(tested, adjusted, strict=True)}
-    return [final.get(id(row), row) for row in rows]
+    return [
+        _final(row, float(p), design, confidence) if "estimate" in row else row
+        for row, p in zip(rows, adjusted, strict=True)
+    ]
 
 
 def _final(row: dict[str, Any], p_adjusted: float, design: Design, simultaneous: float | None) -> dict[str, Any]:

@@ -68,3 +68,11 @@ def test_the_signature_names_the_options_of_the_grader():
         "t", "recipe", 0.95, 500, [metric], "matched", {}, {"pattern": {"pattern": "fun", "ignore_case": True}}
     )
     assert design.signature(metric).endswith("|ignore_case:True|pattern:fun")
+
+
+def test_an_arm_without_a_finished_seed_stays_in_the_family():
+    full = arms({"a": 0.0, "b": 0.2, "c": 0.1})
+    rows = {(row["a"], row["b"]): row for row in primary(full | {"c": {}})}
+    assert len(rows) == 3
+    assert rows["a", "c"]["reason"].startswith("0 finished seed(s) in common")
+    assert rows["a", "b"]["p_adjusted"] == pytest.approx(3 * rows["a", "b"]["p_value"])
