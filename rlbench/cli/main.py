@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[
-    Optional[Path],  # noqa: UP045 typer cannot read `Path | None` from a postponed annotation
+    Path | None,
     typer.Option("--data-dir", envvar="RLBENCH_DATA_DIR", help="Folder with local copies of public data sets."),
 ]
 
@@ -30,14 +30,14 @@ DataDir = Annotated[
 @app.command()
 def run(
     experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML).")],
-    out: Annotated[Optional[Path], typer.Option("--out", help="Run folder; runs/NAME by default.")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; runs/NAME by default.")] = None,
     data_dir: DataDir = None,
     workers: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, help="Processes at a time; one per core (or GPU) by default."),
     ] = None,
     changes: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. --set budget.completions=1024."),
     ] = None,
 ) -> None:
@@ -70,7 +70,7 @@ def score(
     out: Annotated[Path, typer.Option("--out", help="Folder to write; must not hold anything else.")],
     split: Annotated[str, typer.Option(help="Split that the completions answer.")] = "test",
     metric: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--metric", help="Metric to compute (repeatable); the task's by default."),
     ] = None,
     data_dir: DataDir = None,
@@ -84,7 +84,7 @@ def score(
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Score folders, the baseline first.")],
-    out: Annotated[Optional[Path], typer.Option("--out", help="Folder for comparison.json and the report.")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json and the report.")] = None,
 ) -> None:
     """Compare scored completions pairwise, as these checkpoints; the difference is later minus earlier."""
     from rlbench.cli.score import compare_scores
