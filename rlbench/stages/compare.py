@@ -154,13 +154,19 @@ def _train(call: Call, run: Mapping[str, Any]) -> Path:
 
 def _fingerprints(call: Call, task: str) -> dict[str, Any]:
     """What the runs of a task were made from, read from what each run itself recorded."""
-    recorded = [
-        read_json(_train(call, run) / MANIFEST)["config"]["shared"]
+    expected = call.config["tasks"][task]["shared"]
+    manifests = [
+        read_json(_train(call, run) / MANIFEST)
         for run in call.config["runs"]
         if run["task"] == task and run["status"] != "failed"
     ]
-    expected = call.config["tasks"][task]["shared"]
-    return {"task": task, **expected, "match": all(each == expected for each in recorded)}
+    match = all(
+        manifest["config"]["shared"] == expected
+        and manifest["inputs"]["sft"]["fingerprint"] == expected["sft"]
+        and manifest["inputs"]["prompts"]["fingerprint"] == expected["prompt_order"]
+        for manifest in manifests
+    )
+    return {"task": task, **expected, "match": match}
 
 
 def _findings(call: Call, parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlbench.artifacts.checkpoints import Checkpoints
-from rlbench.errors import Diverged
+from rlbench.errors import Diverged, InputError
 from rlbench.policies.tiny import build_tiny
 from rlbench.trainers.sft import Demonstrations, fine_tune
 
@@ -124,3 +124,9 @@ def test_exploding_weights_are_divergence(policy, tmp_path):
         train(policy(), tmp_path, demonstrations(learning_rate=1e30), lambda step, *_: steps.append(step))
     assert caught.value.step == len(steps)
     assert f"at step {caught.value.step}" in str(caught.value)
+
+
+def test_a_demonstration_that_does_not_fit_the_context_is_refused(policy, tmp_path):
+    with pytest.raises(InputError, match="the longest demonstration needs 17 tokens, more than the 16"):
+        train(policy(), tmp_path, demonstrations(pairs=[("a", "b" * 14)]))  # with the beginning and the stop token
+    train(policy(), tmp_path, demonstrations(pairs=[("a", "b" * 13)], epochs=1))
