@@ -378,7 +378,7 @@ class Plan:
 
 def _check_batch(algorithm: Algorithm, experiment: Experiment) -> None:
     batch = experiment.rollout.prompts_per_batch * experiment.rollout.completions_per_prompt
-    if algorithm.data == "rollouts" and algorithm.options.minibatches > batch:
+    if getattr(algorithm.options, "minibatches", 1) > batch:
         raise InputError(
             f"algorithm {algorithm.name!r}: minibatches is {algorithm.options.minibatches}, more than the {batch} "
             f"completions of a rollout batch; every optimizer step needs at least one"

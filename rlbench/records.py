@@ -60,6 +60,15 @@ Judgement = Scored | Unscored
 
 
 @dataclass(frozen=True)
+class Rewards:
+    """What training maximises, one finite value per completion, and beside it whatever else the grader measured."""
+
+    values: Sequence[float]
+    parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By column of the grader; NaN where a completion has no such value."""
+
+
+@dataclass(frozen=True)
 class Grader:
     """What judges completions. The same grader trains (as a reward) and measures (as a score).
 

@@ -8,45 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from rlbench.errors import InputError
-
-
-class Optimization(BaseModel):
-    """How any algorithm turns gradients into steps. These fields can be set for every algorithm.
-
-    Deviations from the papers: learning rates fit the small policies that ship with rlbench; set them for others.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    learning_rate: float = Field(default=3e-4, gt=0)
-    """Peak learning rate of AdamW for the policy."""
-    schedule: Literal["linear", "constant"] = "linear"
-    """`linear` decays to 0 over the run's optimizer steps."""
-    warmup: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the optimizer steps over which the learning rate rises from 0."""
-    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
-    adam_beta2: float = Field(default=0.95, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm, policy and critic each on its own."""
-    micro_batch_size: int = Field(default=64, ge=1)
-    """Sequences (or pairs) per forward pass. It limits memory and does not change the result."""
-
-
-class OnlineOptimization(Optimization):
-    """Fields of the algorithms that learn from their own rollouts."""
-
-    epochs: int = Field(default=1, ge=1)
-    """Passes over each rollout batch."""
-    minibatches: int = Field(default=4, ge=1)
-    """Optimizer steps per pass; each takes an equal share of the rollout batch."""
+Need = Literal["critic", "reference"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +27,16 @@ class Rollouts:
     """[B, T] under the shared SFT policy."""
     rewards: Tensor
     """[B] the value of the reward for each completion."""
+    truncated: Tensor
+    """bool [B]: the length limit cut the completion off, so it has no stop token."""
     group_size: int
     """Completions per prompt."""
+    max_new_tokens: int
+    """The length limit; T may be smaller."""
     values: Tensor | None = None
     """[B, T] of the critic before the update, if the algorithm needs one."""
+    beta: float | None = None
+    """Weight of the KL penalty that a controller has set after the last batch; None: that of the options."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +44,12 @@ class Targets:
     """What an algorithm derives from a rollout batch once, before its epochs. All [B, T]."""
 
     advantages: Tensor
+    mask: Tensor
+    """bool: tokens that count in the loss."""
     returns: Tensor | None = None
+    """What the critic should have said."""
+    next_beta: float | None = None
+    """The next batch's `Rollouts.beta`."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +66,8 @@ class Experience:
     advantages: Tensor
     old_values: Tensor | None = None
     returns: Tensor | None = None
+    total_weight: float = 1.0
+    """Sum of the whole step's weights: 1 for means, less where the denominator is a constant."""
 
 
 @dataclass(frozen=True)
@@ -101,68 +80,60 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PairPrediction:
-    """Summed log-probabilities [pairs] of the two completions of each preference pair, in nats."""
+    """Summed log-probabilities [pairs] of the two completions of each preference pair, in nats, and their tokens."""
 
     chosen: Tensor
     rejected: Tensor
     reference_chosen: Tensor
     reference_rejected: Tensor
+    chosen_tokens: Tensor
+    rejected_tokens: Tensor
 
 
-Loss = tuple[Tensor, dict[str, Tensor]]
-"""A scalar to minimise and diagnostics; both add up over the slices of an optimizer step."""
+Diagnostics = dict[str, Tensor]
+"""Scalars by name. They add up over the slices of an optimizer step, except `*_min` and `*_max`."""
+
+Loss = tuple[Tensor, Diagnostics]
+"""A scalar to minimise, which adds up over the slices of an optimizer step, and diagnostics."""
 
 
 @dataclass(frozen=True)
 class OnlineAlgorithm:
-    """An algorithm that learns from rollouts of the policy in training."""
+    """An algorithm that learns from rollouts of the policy in training.
+
+    `weights` gives the token weights of an optimizer step from the tokens that count and the length limit. `keep`
+    marks the groups [B / group_size] of rewards [B] that are trained on; the loop draws more until a batch is full,
+    and all that was drawn is charged. With `update` "trust_region" a natural-gradient step replaces AdamW.
+    """
 
     name: str
     version: int
-    options: OnlineOptimization
+    paper: str
+    options: Any
     targets: Callable[[Rollouts], Targets]
-    weights: Callable[[Tensor], Tensor]
+    weights: Callable[[Tensor, int], Tensor]
     loss: Callable[[Prediction, Experience], Loss]
-    needs_critic: bool = False
+    needs: tuple[Need, ...] = ()
+    keep: Callable[[Tensor, int], Tensor] | None = None
+    update: Literal["gradient", "trust_region"] = "gradient"
     data: Literal["rollouts"] = "rollouts"
 
 
 @dataclass(frozen=True)
-class OfflineAlgorithm:
-    """An algorithm that learns from preference pairs. `loss` returns the sum over pairs divided by `pairs`."""
+class PreferenceAlgorithm:
+    """An algorithm that learns from preference pairs. `loss` returns the sum over pairs divided by `pairs`.
+
+    The pairs are drawn once from the SFT policy (`preferences`), or from every rollout batch of the policy in
+    training (`rollouts->pairs`).
+    """
 
     name: str
     version: int
+    paper: str
     options: Any
     loss: Callable[[PairPrediction, int], Loss]
-    data: Literal["preferences"] = "preferences"
+    needs: tuple[Need, ...] = ("reference",)
+    data: Literal["preferences", "rollouts->pairs"] = "preferences"
 
 
-Algorithm = OnlineAlgorithm | OfflineAlgorithm
-
-Model = TypeVar("Model", bound=Optimization)
-
-
-def read_options(model: type[Model], name: str, options: dict[str, Any]) -> Model:
-    """Check the options of algorithm `name`.
-
-    Raises:
-        InputError: an option does not exist or its value is not allowed, with the reason.
-    """
-    try:
-        return model.model_validate(options)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_url=False):
-            key = ".".join(str(part) for part in problem["loc"])
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"algorithm {name!r}: unknown option {key!r} (known: {', '.join(model.model_fields)})")
-            else:
-                where = f"option {key!r}: " if key else ""
-                lines.append(f"algorithm {name!r}: {where}{problem['msg'].removeprefix('Value error, ')}")
-        raise InputError("\n".join(lines)) from error
-
-
-def weighted(values: Tensor, experience: Experience) -> Tensor:
-    """Sum of `values` [b, T] under the step's weights: this slice's share of the mean."""
-    return torch.where(experience.mask, values, torch.zeros_like(values)).mul(experience.weights).sum()
+Algorithm = OnlineAlgorithm | PreferenceAlgorithm

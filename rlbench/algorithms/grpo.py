@@ -9,39 +9,36 @@ clip acts only then; dropout is off.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import torch
 from pydantic import Field
 
-from rlbench.algorithms.algorithm import (
-    Experience,
-    Loss,
-    OnlineAlgorithm,
-    OnlineOptimization,
-    Prediction,
-    Rollouts,
-    Targets,
-    read_options,
+from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
+from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.terms import (
+    diagnostics,
+    kl_in_loss,
+    kl_in_reward,
+    loss_mask,
+    shaped_rewards,
+    token_log_ratio,
     weighted,
 )
-from rlbench.functional.advantages import group_advantages
-from rlbench.functional.kl import k3
-from rlbench.functional.losses import clipped, clipped_surrogate
-from rlbench.functional.masking import sequence_mean_weights
+from rlbench.functional.advantages import GroupAdvantage, group_advantages
+from rlbench.functional.losses import clipped_surrogate
+from rlbench.functional.masking import aggregation_weights
 
 
-class GRPO(OnlineOptimization):
+class GRPO(PolicyGradient):
     """Every axis of GRPO, with the paper's values as defaults."""
 
-    clip_low: float = Field(default=0.2, gt=0, lt=1)
-    """ε below 1."""
-    clip_high: float = Field(default=0.2, gt=0)
-    """ε above 1."""
     beta: float = Field(default=0.04, ge=0)
     """Weight of k3(π ‖ SFT policy) in the loss (section 4.2)."""
+    advantage: GroupAdvantage = "sample_std"
+    """How rewards of a group become advantages (section 4.1.2)."""
     advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's sample standard deviation."""
+    """Added to the group's standard deviation."""
 
 
 def grpo(**options: Any) -> OnlineAlgorithm:
@@ -49,19 +46,15 @@ def grpo(**options: Any) -> OnlineAlgorithm:
     axes = read_options(GRPO, "grpo", options)
 
     def targets(rollouts: Rollouts) -> Targets:
-        advantages = group_advantages(rollouts.rewards, rollouts.group_size, axes.advantage_epsilon)
-        return Targets(advantages.unsqueeze(-1) * rollouts.mask)
+        rewards = shaped_rewards(rollouts, axes) - kl_in_reward(rollouts, axes).sum(-1)
+        advantages = group_advantages(rewards, rollouts.group_size, axes.advantage, axes.advantage_epsilon)
+        return Targets(advantages.unsqueeze(-1) * rollouts.mask, loss_mask(rollouts, axes))
 
     def loss(new: Prediction, old: Experience) -> Loss:
-        log_ratio = torch.where(old.mask, new.logprobs - old.old_logprobs, 0.0)
-        surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high)
-        penalty = k3(torch.where(old.mask, new.logprobs - old.reference_logprobs, 0.0))
-        clip = clipped(log_ratio, old.advantages, axes.clip_low, axes.clip_high)
-        return weighted(surrogate, old) + axes.beta * weighted(penalty, old), {
-            "policy_loss": weighted(surrogate, old),
-            "kl_loss": weighted(penalty, old),
-            "approx_kl": weighted(log_ratio.exp() - 1 - log_ratio, old),
-            "clip_fraction": weighted(clip.float(), old),
-        }
+        log_ratio = token_log_ratio(new, old)
+        surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high, axes.dual_clip)
+        penalty = kl_in_loss(log_ratio, new, old, axes)
+        return weighted(surrogate + penalty, old), diagnostics(log_ratio, surrogate, penalty, new, old, axes)
 
-    return OnlineAlgorithm("grpo", 1, axes, targets, sequence_mean_weights, loss)
+    weights = partial(aggregation_weights, aggregation=axes.aggregation)
+    return OnlineAlgorithm("grpo", 1, "arXiv:2402.03300", axes, targets, weights, loss, ("reference",))

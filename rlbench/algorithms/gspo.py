@@ -9,37 +9,41 @@ Deviations from the paper: dropout is off.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
-import torch
 from pydantic import Field, model_validator
 
-from rlbench.algorithms.algorithm import (
-    Experience,
-    Loss,
-    OnlineAlgorithm,
-    OnlineOptimization,
-    Prediction,
-    Rollouts,
-    Targets,
-    read_options,
+from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
+from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.terms import (
+    diagnostics,
+    kl_in_loss,
+    kl_in_reward,
+    loss_mask,
+    shaped_rewards,
+    token_log_ratio,
     weighted,
 )
-from rlbench.functional.advantages import group_advantages
-from rlbench.functional.losses import clipped, clipped_surrogate
-from rlbench.functional.masking import sequence_mean_weights
+from rlbench.functional.advantages import GroupAdvantage, group_advantages
+from rlbench.functional.losses import clipped_surrogate
+from rlbench.functional.masking import aggregation_weights
 from rlbench.functional.ratios import sequence_log_ratio
 
+WIDE_CLIP = 0.01
 
-class GSPO(OnlineOptimization):
+
+class GSPO(PolicyGradient):
     """Every axis of GSPO, with the paper's values as defaults."""
 
     clip_low: float = Field(default=3e-4, gt=0, lt=1)
-    """How far the sequence ratio may fall below 1."""
+    """How far the sequence ratio may fall below 1 (section 5.1)."""
     clip_high: float = Field(default=4e-4, gt=0)
     """How far the sequence ratio may rise above 1."""
+    advantage: GroupAdvantage = "sample_std"
+    """How rewards of a group become advantages (equation 6)."""
     advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's sample standard deviation."""
+    """Added to the group's standard deviation."""
 
     @model_validator(mode="after")
     def _differs_from_grpo(self) -> Self:
@@ -50,24 +54,40 @@ class GSPO(OnlineOptimization):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weighs_sequences_equally(self) -> Self:
+        if self.aggregation != "sequence_mean":
+            raise ValueError(
+                f"aggregation is {self.aggregation}, expected sequence_mean: the sequence ratio is the same for all "
+                f"tokens, so sequences would weigh by their length (10 and 1000 tokens: 0.0099 and 0.9901)"
+            )
+        return self
+
+    def suspicions(self) -> list[str]:
+        """A clip that was meant for token ratios."""
+        widest = max(self.clip_low, self.clip_high)
+        if widest < WIDE_CLIP:
+            return []
+        return [
+            f"gspo clips its sequence ratio at {widest:g}, about {widest / 4e-4:.0f} times the paper's 4e-4; a ratio "
+            f"that is a mean over tokens hardly ever gets there, so nothing is clipped"
+        ]
+
 
 def gspo(**options: Any) -> OnlineAlgorithm:
     """Return GSPO with the given `GSPO` options."""
     axes = read_options(GSPO, "gspo", options)
 
     def targets(rollouts: Rollouts) -> Targets:
-        advantages = group_advantages(rollouts.rewards, rollouts.group_size, axes.advantage_epsilon)
-        return Targets(advantages.unsqueeze(-1) * rollouts.mask)
+        rewards = shaped_rewards(rollouts, axes) - kl_in_reward(rollouts, axes).sum(-1)
+        advantages = group_advantages(rewards, rollouts.group_size, axes.advantage, axes.advantage_epsilon)
+        return Targets(advantages.unsqueeze(-1) * rollouts.mask, loss_mask(rollouts, axes))
 
     def loss(new: Prediction, old: Experience) -> Loss:
-        log_ratio = torch.where(old.mask, new.logprobs - old.old_logprobs, 0.0)
-        sequence = sequence_log_ratio(log_ratio, old.mask)
-        surrogate = clipped_surrogate(sequence, old.advantages, axes.clip_low, axes.clip_high)
-        clip = clipped(sequence, old.advantages, axes.clip_low, axes.clip_high)
-        return weighted(surrogate, old), {
-            "policy_loss": weighted(surrogate, old),
-            "approx_kl": weighted(log_ratio.exp() - 1 - log_ratio, old),
-            "clip_fraction": weighted(clip.float(), old),
-        }
+        log_ratio = sequence_log_ratio(token_log_ratio(new, old), old.mask)
+        surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high, axes.dual_clip)
+        penalty = kl_in_loss(log_ratio, new, old, axes)
+        return weighted(surrogate + penalty, old), diagnostics(log_ratio, surrogate, penalty, new, old, axes)
 
-    return OnlineAlgorithm("gspo", 1, axes, targets, sequence_mean_weights, loss)
+    weights = partial(aggregation_weights, aggregation=axes.aggregation)
+    return OnlineAlgorithm("gspo", 1, "arXiv:2507.18071", axes, targets, weights, loss, ("reference",))

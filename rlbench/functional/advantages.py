@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+GroupAdvantage = Literal["sample_std", "population_std", "mean_only", "leave_one_out"]
 
-def group_advantages(rewards: Tensor, group_size: int, epsilon: float) -> Tensor:
-    """Group-relative advantages (r_i − mean) / (std + ε) with the sample standard deviation.
 
-    DeepSeekMath (Shao et al. 2024, arXiv:2402.03300), section 4.1.2, outcome supervision. A group whose rewards
-    are all equal gets exactly 0.
+def group_advantages(rewards: Tensor, group_size: int, kind: GroupAdvantage, epsilon: float) -> Tensor:
+    """How much better each completion is than the others of its prompt. A group of equal rewards gets exactly 0.
+
+    `sample_std`, `population_std`: (r_i − mean) / (std + ε) (Shao et al. 2024, arXiv:2402.03300, section 4.1.2, which
+    leaves open which of the two standard deviations is meant). `mean_only`: r_i − mean (Liu et al. 2025,
+    arXiv:2503.20783). `leave_one_out`: r_i − mean of the others (Ahmadian et al. 2024, arXiv:2402.14740), which is
+    G/(G − 1) times `mean_only`.
 
     Args:
         rewards: [batch], the completions of one prompt standing next to each other.
-        group_size: completions per prompt, at least 2.
-        epsilon: added to the standard deviation.
+        group_size: G, completions per prompt, at least 2.
+        kind: the definition.
+        epsilon: added to the standard deviation, where there is one.
 
     Returns:
         [batch].
     """
     groups = rewards.view(-1, group_size)
     centred = groups - groups.mean(-1, keepdim=True)
-    constant = groups.amax(-1, keepdim=True) == groups.amin(-1, keepdim=True)
-    scaled = centred / (groups.std(-1, keepdim=True) + epsilon)
-    return torch.where(constant, torch.zeros_like(scaled), scaled).view(-1)
+    if kind == "leave_one_out":
+        scaled = centred * group_size / (group_size - 1)
+    elif kind == "mean_only":
+        scaled = centred
+    else:
+        scaled = centred / (groups.std(-1, keepdim=True, correction=int(kind == "sample_std")) + epsilon)
+    varied = tells_apart(rewards, group_size).unsqueeze(-1)
+    return torch.where(varied, scaled, torch.zeros_like(scaled)).view(-1)
+
+
+def tells_apart(rewards: Tensor, group_size: int) -> Tensor:
+    """Mark the groups of `rewards` [batch] that are not all equal, so that they teach something: bool [groups]."""
+    groups = rewards.view(-1, group_size)
+    return groups.amax(-1) != groups.amin(-1)
+
+
+def discounted_returns(rewards: Tensor, mask: Tensor, gamma: float) -> Tensor:
+    """Σ_{l≥0} γ^l r_{t+l} of every counted token: what GAE with λ = 1 gives without a critic. All [batch, time]."""
+    return gae(rewards, torch.zeros_like(rewards), mask, gamma, 1.0)
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> Tensor:

@@ -26,3 +26,10 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Entropy in nats of softmax(logits / temperature): [batch, time, vocabulary] to [batch, time]."""
     logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
     return -(logprobs.exp() * logprobs).sum(-1)
+
+
+def categorical_kl(old_logits: Tensor, new_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(old ‖ new) in nats of the two distributions: [batch, time, vocabulary] to [batch, time]."""
+    old = torch.log_softmax(old_logits.float() / temperature, dim=-1)
+    new = torch.log_softmax(new_logits.float() / temperature, dim=-1)
+    return (old.exp() * (old - new)).sum(-1)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
+
+Aggregation = Literal["sequence_mean", "token_mean", "constant"]
+
+
+def aggregation_weights(mask: Tensor, max_new_tokens: int, aggregation: Aggregation) -> Tensor:
+    """Weights [batch, time] with which the token losses of an optimizer step [batch, time] are summed up."""
+    if aggregation == "sequence_mean":
+        return sequence_mean_weights(mask)
+    if aggregation == "token_mean":
+        return token_mean_weights(mask)
+    return constant_weights(mask, max_new_tokens)
 
 
 def sequence_mean_weights(mask: Tensor) -> Tensor:
@@ -20,16 +33,25 @@ def token_mean_weights(mask: Tensor) -> Tensor:
     return mask / mask.sum().clamp(min=1)
 
 
+def constant_weights(mask: Tensor, max_new_tokens: int) -> Tensor:
+    """Weights [batch, time] of a sum over tokens that is divided by a constant: 1 / (B · L_max).
+
+    Liu et al. 2025 (arXiv:2503.20783), section 3.1: a long completion is neither favoured nor held back.
+    """
+    return mask / (mask.shape[0] * max_new_tokens)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` [batch, time] over counted tokens, a scalar. Uncounted values may be anything finite."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def whiten(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """Shift and scale the counted `values` [batch, time] to mean 0 and (biased) variance 1; the others become 0."""
+def whiten(values: Tensor, mask: Tensor, epsilon: float = 1e-8, shift: bool = True) -> Tensor:
+    """Scale the counted `values` [batch, time] to (biased) variance 1 and shift them to mean 0; others become 0."""
     mean = masked_mean(values, mask)
     variance = masked_mean((values - mean) ** 2, mask)
-    return (values - mean) * (variance + epsilon).rsqrt() * mask
+    scaled = (values - mean) * (variance + epsilon).rsqrt()
+    return (scaled if shift else scaled + mean) * mask
 
 
 def last_token(mask: Tensor) -> Tensor:

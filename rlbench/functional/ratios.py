@@ -17,6 +17,12 @@ def sequence_log_ratio(log_ratio: Tensor, mask: Tensor) -> Tensor:
     Returns:
         [batch, time].
     """
-    lengths = mask.sum(-1, keepdim=True).clamp(min=1)
-    mean = (log_ratio * mask).sum(-1, keepdim=True) / lengths
-    return mean.expand_as(log_ratio)
+    return sequence_sum(log_ratio, mask) / mask.sum(-1, keepdim=True).clamp(min=1)
+
+
+def sequence_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Σ_t over the counted `values` [batch, time] of each sequence, repeated over its tokens: [batch, time].
+
+    Of log-probabilities it is the log-probability of the completion, of log ratios the log ratio of completions.
+    """
+    return (values * mask).sum(-1, keepdim=True).expand_as(values)

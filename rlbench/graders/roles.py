@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rlbench.errors import InputError
-from rlbench.records import Candidate, Grader, Unscored
+from rlbench.records import Candidate, Grader, Rewards, Unscored
 from rlbench.registry import load, unknown
 
 
@@ -21,7 +21,7 @@ def load_grader(name: str, options: Mapping[str, Any]) -> Grader:
     return grader
 
 
-def as_reward(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], list[float]]:
+def as_reward(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], Rewards]:
     """Return the grader's column in the role of the reward: one finite value per candidate.
 
     The returned function raises InputError for a completion that the grader cannot score, because training would
@@ -33,13 +33,13 @@ def as_reward(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], li
     if column not in grader.columns:
         raise unknown(f"column of grader {grader.name!r}", column, grader.columns)
 
-    def reward(candidates: Sequence[Candidate]) -> list[float]:
-        values = []
+    def reward(candidates: Sequence[Candidate]) -> Rewards:
+        rows = []
         for candidate, judgement in zip(candidates, grader.grade(candidates), strict=True):
             if isinstance(judgement, Unscored):
                 problem = judgement.reason
             elif math.isfinite(value := judgement.values[column]):
-                values.append(value)
+                rows.append(judgement.values)
                 continue
             else:
                 problem = f"its value is {value}"
@@ -47,6 +47,7 @@ def as_reward(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], li
                 f"reward {grader.name}.{column} cannot score a completion of sample "
                 f"{candidate.sample.sample_id!r}: {problem}; a reward must give every completion a value"
             )
-        return values
+        others = [name for name in grader.columns if name != column]
+        return Rewards([row[column] for row in rows], {name: [row[name] for row in rows] for name in others})
 
     return reward

@@ -41,6 +41,13 @@ class TokenBatch:
         """The sequences named by `index` [b]."""
         return TokenBatch(self.input_ids[index], self.attention_mask[index], self.mask[index])
 
+    def sequences(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids of every prompt and every completion, without padding."""
+        head = self.attention_mask[:, : -self.columns].bool()
+        prompts = [ids[real].tolist() for ids, real in zip(self.input_ids[:, : -self.columns], head, strict=True)]
+        tails = [ids[real].tolist() for ids, real in zip(self.input_ids[:, -self.columns :], self.mask, strict=True)]
+        return prompts, tails
+
     def slices(self, rows: int) -> list[TokenBatch]:
         """The batch in consecutive parts of at most `rows` sequences."""
         order = torch.arange(self.mask.shape[0], device=self.mask.device)

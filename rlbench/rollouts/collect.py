@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from rlbench.functional.advantages import tells_apart
 from rlbench.policies.causal_lm import Policy
 from rlbench.policies.generation import Completion, generate
 from rlbench.policies.padding import TokenBatch, token_batch
-from rlbench.records import Candidate, Sample
+from rlbench.records import Candidate, Rewards, Sample
 from rlbench.rollouts.meter import Meter
 from rlbench.seeding import derive
 
-Reward = Callable[[Sequence[Candidate]], list[float]]
-"""A grader in the role of the reward: one finite value per candidate."""
+Reward = Callable[[Sequence[Candidate]], Rewards]
+"""A grader in the role of the reward."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Collected:
     prompts: list[list[int]]
     """Token ids of the prompt of every completion."""
     completions: list[Completion]
+    texts: list[str]
     rewards: list[float]
+    parts: dict[str, list[float]]
+    """What else the grader measured, by column."""
 
     def batch(self, pad: int, device: torch.device) -> TokenBatch:
         """All sequences as padded tensors."""
@@ -47,17 +52,44 @@ class Collected:
         tokens = repr([completion.tokens for completion in self.completions])
         return hashlib.sha256(tokens.encode()).hexdigest()
 
-    def statistics(self) -> dict[str, float]:
+    def rows(self, index: Sequence[int]) -> Collected:
+        """The completions named by `index`."""
+        return Collected(
+            [self.prompts[row] for row in index],
+            [self.completions[row] for row in index],
+            [self.texts[row] for row in index],
+            [self.rewards[row] for row in index],
+            {name: [values[row] for row in index] for name, values in self.parts.items()},
+        )
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(
+            self.prompts + other.prompts,
+            self.completions + other.completions,
+            self.texts + other.texts,
+            self.rewards + other.rewards,
+            {name: values + other.parts[name] for name, values in self.parts.items()},
+        )
+
+    def statistics(self, group_size: int) -> dict[str, float]:
         """Diagnostics of the batch under the names used in training curves."""
         rewards = torch.tensor(self.rewards, dtype=torch.float64)
         lengths = [len(completion.tokens) for completion in self.completions]
-        return {
+        equal = ~tells_apart(rewards, group_size)
+        found = {
             "reward_mean": float(rewards.mean()),
             "reward_std": float(rewards.std()) if len(rewards) > 1 else 0.0,
+            "zero_variance_groups": float(equal.double().mean()),
             "length_mean": sum(lengths) / len(lengths),
             "length_max": float(max(lengths)),
             "truncated_fraction": sum(completion.truncated for completion in self.completions) / len(lengths),
+            "empty_fraction": sum(not text.strip() for text in self.texts) / len(lengths),
         }
+        for name, values in self.parts.items():
+            known = [value for value in values if math.isfinite(value)]
+            if known:
+                found[f"reward_part_{name}"] = sum(known) / len(known)
+        return found
 
 
 def named_generator(device: torch.device, *names: int | str) -> torch.Generator:
@@ -81,11 +113,8 @@ def collect(
         generated = sum(len(completion.tokens) for completion in completions)
         phase.tokens += generated
     with meter.phase("reward", policy.device) as phase:
-        candidates = [
-            Candidate(samples[row // count], policy.decode(completion.tokens), row % count)
-            for row, completion in enumerate(completions)
-        ]
-        rewards = reward(candidates)
+        texts = [policy.decode(completion.tokens) for completion in completions]
+        rewards = reward([Candidate(samples[row // count], text, row % count) for row, text in enumerate(texts)])
         phase.tokens += generated
     meter.prompts += len(samples)
     meter.completions += len(completions)
@@ -93,7 +122,8 @@ def collect(
     meter.reward_calls += len(completions)
     meter.forward(policy.parameters, sum(len(prompt) for prompt in prompts) + generated)
     repeated = [prompt for prompt in prompts for _ in range(count)]
-    return Collected(repeated, completions, rewards)
+    parts = {name: list(values) for name, values in rewards.parts.items()}
+    return Collected(repeated, completions, texts, list(rewards.values), parts)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlbench.algorithms.algorithm import Algorithm
+from rlbench.algorithms.algorithm import Algorithm, PreferenceAlgorithm
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import read_json, write_json, write_jsonl
@@ -30,7 +30,11 @@ def run(call: Call) -> Mapping[str, Any]:
     config = call.config
     algorithm: Algorithm = load("algorithms", config["algorithm"])(**config["options"])
     job = _job(call)
-    loop = OnlineLoop(algorithm, job) if algorithm.data == "rollouts" else OfflineLoop(algorithm, job)
+    loop: OnlineLoop | OfflineLoop
+    if isinstance(algorithm, PreferenceAlgorithm) and algorithm.data == "preferences":
+        loop = OfflineLoop(algorithm, job)
+    else:
+        loop = OnlineLoop(algorithm, job)
     outcome: dict[str, Any] = {"status": "completed", "detail": "", "step": None}
     try:
         loop.run()

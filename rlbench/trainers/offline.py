@@ -6,36 +6,22 @@ charged to the same budget.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from rlbench.algorithms.algorithm import OfflineAlgorithm, PairPrediction
+from rlbench.algorithms.algorithm import PreferenceAlgorithm
 from rlbench.errors import InputError
-from rlbench.policies.padding import TokenBatch, token_batch
-from rlbench.rollouts.collect import collect, frozen_logprobs
+from rlbench.rollouts.collect import collect
 from rlbench.rollouts.meter import Meter
 from rlbench.rollouts.preferences import rank_pairs
 from rlbench.seeding import stream
+from rlbench.trainers.pairs import Pair, pair_step
 from rlbench.trainers.trainer import Job, Learner, Progress, Trained
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A prompt with a preferred and a rejected completion, as token ids."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
 
 
 class OfflineLoop:
     """State of one preference-based run between optimizer steps."""
 
-    def __init__(self, algorithm: OfflineAlgorithm, job: Job) -> None:
+    def __init__(self, algorithm: PreferenceAlgorithm, job: Job) -> None:
         self.algorithm = algorithm
         self.job = job
         self.progress = Progress(0, Meter(), [])
@@ -88,7 +74,12 @@ class OfflineLoop:
         progress.absorb(collected.digest())
         random = stream(job.seed, job.task, "pairs", step)
         indices = rank_pairs(collected.rewards, job.sampling.completions_per_prompt, random)
-        progress.log(position, **collected.statistics(), dev_reward=dev, pairs=float(len(indices)))
+        progress.log(
+            position,
+            **collected.statistics(job.sampling.completions_per_prompt),
+            dev_reward=dev,
+            pairs=float(len(indices)),
+        )
         tokens = [list(completion.tokens) for completion in collected.completions]
         return [Pair(collected.prompts[chosen], tokens[chosen], tokens[rejected]) for chosen, rejected in indices]
 
@@ -100,43 +91,11 @@ class OfflineLoop:
         epoch, place = divmod(taken, per_epoch)
         order = stream(job.seed, job.task, "pair order", epoch).permutation(len(pairs))
         chosen = [pairs[index] for index in order[place * options.batch_size : (place + 1) * options.batch_size]]
-        rate = self.learner.learning_rate(taken)
-        totals: dict[str, float] = defaultdict(float)
-        for start in range(0, len(chosen), options.micro_batch_size):
-            part = chosen[start : start + options.micro_batch_size]
-            batch = _both_sides(part, job.policy.pad_token_id, job.policy.device)
-            reference, _ = frozen_logprobs(job.reference, batch, 1.0, 2 * len(part), meter)
-            with meter.phase("update", job.policy.device) as phase:
-                new = job.policy.logprobs(batch.input_ids, batch.attention_mask, batch.columns)
-                prediction = _prediction(new, reference, batch.mask)
-                loss, diagnostics = self.algorithm.loss(prediction, len(chosen))
-                loss.backward()  # type: ignore[no-untyped-call]
-                tokens = int(batch.attention_mask.sum())
-                phase.tokens += tokens
-            meter.forward_backward(job.policy.parameters, tokens)
-            meter.trained_tokens += int(batch.mask.sum())
-            for name, value in {"loss": loss, **diagnostics}.items():
-                totals[name] += float(value.detach())
-        with meter.phase("update", job.policy.device):
-            norm = self.learner.step(taken, self.progress.step)
-        meter.optimizer_steps += 1
-        self.progress.log(position, dev_reward=dev, grad_norm=norm, learning_rate=rate, **totals)
+        found = pair_step(self.algorithm, job, self.learner, chosen, self.progress, taken)
+        self.progress.log(position, dev_reward=dev, **found)
 
     def _resume(self) -> None:
         checkpoint = self.job.checkpoints.latest()
         if checkpoint is not None:
             self.learner.restore("policy", checkpoint.tensors)
             self.progress = Progress.from_json(checkpoint.state)
-
-
-def _both_sides(pairs: Sequence[Pair], pad: int, device: torch.device) -> TokenBatch:
-    """Chosen completions of all pairs, then the rejected ones, as one batch of 2 x len(pairs) sequences."""
-    prompts = [pair.prompt for pair in pairs]
-    completions = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-    return token_batch(prompts + prompts, completions, pad, device)
-
-
-def _prediction(new: Tensor, reference: Tensor, mask: Tensor) -> PairPrediction:
-    chosen, rejected = (new * mask).sum(-1).chunk(2)
-    reference_chosen, reference_rejected = (reference * mask).sum(-1).chunk(2)
-    return PairPrediction(chosen, rejected, reference_chosen, reference_rejected)

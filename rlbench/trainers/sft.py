@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rlbench.algorithms.algorithm import Optimization
+from rlbench.algorithms.options import Adam
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.errors import Diverged
 from rlbench.functional.masking import token_mean_weights
@@ -51,7 +51,7 @@ def fine_tune(
     policy.check_fit(longest, "the longest demonstration")
     per_epoch = -(-len(prompts) // data.batch_size)
     total = data.epochs * per_epoch
-    options = Optimization(learning_rate=data.learning_rate, warmup=WARMUP)
+    options = Adam(learning_rate=data.learning_rate, warmup=WARMUP)
     learner = Learner(policy.model, data.learning_rate, options, total)
     step, curve = 0, list[dict[str, Any]]()
     checkpoint = checkpoints.latest()

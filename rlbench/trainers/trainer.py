@@ -6,15 +6,17 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rlbench.algorithms.algorithm import Optimization
+from rlbench.algorithms.algorithm import Rollouts
+from rlbench.algorithms.options import Adam, Online, Preference
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.errors import Diverged
 from rlbench.policies.causal_lm import Policy
+from rlbench.policies.padding import TokenBatch
 from rlbench.records import Sample
 from rlbench.rollouts.collect import Reward, Sampling, collect, named_generator
 from rlbench.rollouts.meter import Meter
@@ -52,6 +54,10 @@ class Job:
         """The prompts of rollout batch `step`."""
         return self.prompts[step * self.prompts_per_batch : (step + 1) * self.prompts_per_batch]
 
+    def logprob_temperature(self, options: Online | Preference) -> float:
+        """What divides the logits in an algorithm's log-probabilities."""
+        return self.sampling.temperature if options.logprob_temperature == "sampling" else 1.0
+
     def generator(self, purpose: str, step: int) -> torch.Generator:
         """The random stream of `purpose` at `step`. It does not depend on the algorithm."""
         return named_generator(self.policy.device, self.seed, self.task, purpose, step)
@@ -77,6 +83,12 @@ class Progress:
     curve: list[dict[str, Any]]
     rollouts_digest: str = ""
     """Chained sha256 over all sampled tokens."""
+    beta: float | None = None
+    """Weight of the KL penalty that a controller has set."""
+
+    def due(self, every: int) -> bool:
+        """Whether what happens every so many rollout batches should happen before the next one is logged."""
+        return not self.curve or self.step // every > int(self.curve[-1]["step"]) // every
 
     def absorb(self, digest: str) -> None:
         """Chain the digest of another rollout batch."""
@@ -111,18 +123,70 @@ class Progress:
             "meter": self.meter.to_json(),
             "curve": self.curve,
             "rollouts_digest": self.rollouts_digest,
+            "beta": self.beta,
         }
 
     @staticmethod
     def from_json(saved: dict[str, Any]) -> Progress:
         """Restore what `to_json` returned."""
-        return Progress(saved["step"], Meter.from_json(saved["meter"]), saved["curve"], saved["rollouts_digest"])
+        meter = Meter.from_json(saved["meter"])
+        return Progress(saved["step"], meter, saved["curve"], saved["rollouts_digest"], saved["beta"])
+
+
+class Tally:
+    """Adds up the diagnostics of `steps` optimizer steps, each perhaps in slices, to means over the steps.
+
+    Of names that end in `_min` and `_max` the smallest and the largest value is kept.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.totals: dict[str, float] = {}
+
+    def add(self, values: Mapping[str, Tensor | float]) -> None:
+        """Take in the values of a slice."""
+        for name, value in values.items():
+            number = float(value.detach()) if isinstance(value, Tensor) else value
+            if name not in self.totals:
+                self.totals[name] = number
+            elif name.endswith("_min"):
+                self.totals[name] = min(self.totals[name], number)
+            elif name.endswith("_max"):
+                self.totals[name] = max(self.totals[name], number)
+            else:
+                self.totals[name] += number
+
+    def result(self) -> dict[str, float]:
+        """What was added up, by name."""
+        return {
+            name: value if name.endswith(("_min", "_max")) else value / self.steps
+            for name, value in self.totals.items()
+        }
+
+
+class Update(Protocol):
+    """What an online loop does with a rollout batch."""
+
+    def __call__(self, batch: TokenBatch, rollouts: Rollouts, progress: Progress, step: int) -> dict[str, float]:
+        """Change the policy; charge the work to `progress.meter`; return diagnostics.
+
+        `step` counts rollout batches of the budget: it is the last one that went into `batch`.
+        """
+
+    def values(self, batch: TokenBatch, meter: Meter) -> Tensor | None:
+        """Values [B, T] of a critic, if there is one."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that learns, for a checkpoint."""
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` returned."""
 
 
 class Learner:
     """A network with its AdamW optimizer, learning-rate schedule and gradient clipping."""
 
-    def __init__(self, module: nn.Module, peak: float, options: Optimization, total_steps: int) -> None:
+    def __init__(self, module: nn.Module, peak: float, options: Adam, total_steps: int) -> None:
         self.module = module
         self.peak = peak
         self.options = options
@@ -135,7 +199,7 @@ class Learner:
         )
 
     def learning_rate(self, taken: int) -> float:
-        """The rate of the next step after `taken` steps."""
+        """The rate of the next step after `taken` of the planned steps."""
         rising = self.options.warmup * self.total_steps
         if taken < rising:
             return self.peak * (taken + 1) / (rising + 1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlbench.algorithms.algorithm import Experience, Prediction, Rollouts
+from rlbench.trainers.trainer import Tally
 
 torch.set_num_threads(1)
 
@@ -28,7 +29,8 @@ def rollouts(random):
 
         old = -1 + draw(0.3)
         rewards = torch.randn(batch, generator=random, dtype=torch.float64)
-        return Rollouts(mask, old, old + draw(0.2), rewards, group_size, draw(0.5))
+        truncated = mask.sum(-1) == columns
+        return Rollouts(mask, old, old + draw(0.2), rewards, truncated, group_size, columns, draw(0.5))
 
     return make
 
@@ -42,25 +44,25 @@ def step():
         logprobs = logprobs.detach().clone().requires_grad_()
         values = rollouts.values.detach().clone() if values is None else values.detach().clone()
         values.requires_grad_()
-        weights = algorithm.weights(rollouts.mask)
-        total, diagnostics = 0.0, {}
+        weights = algorithm.weights(targets.mask, rollouts.max_new_tokens)
+        total, tally = 0.0, Tally(1)
         for rows in slices or [torch.arange(len(logprobs))]:
             experience = Experience(
-                mask=rollouts.mask[rows],
+                mask=targets.mask[rows],
                 weights=weights[rows],
                 old_logprobs=rollouts.old_logprobs[rows],
                 reference_logprobs=rollouts.reference_logprobs[rows],
                 advantages=targets.advantages[rows],
                 old_values=rollouts.values[rows],
                 returns=None if targets.returns is None else targets.returns[rows],
+                total_weight=float(weights.sum()),
             )
             loss, found = algorithm.loss(Prediction(logprobs[rows], values[rows]), experience)
             loss.backward()
             total += loss.item()
-            for name, value in found.items():
-                diagnostics[name] = diagnostics.get(name, 0.0) + value.item()
+            tally.add(found)
         value_gradient = torch.zeros_like(values) if values.grad is None else values.grad
-        return total, diagnostics, logprobs.grad, value_gradient
+        return total, tally.result(), logprobs.grad, value_gradient
 
     return run
 

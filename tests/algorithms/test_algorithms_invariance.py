@@ -82,7 +82,7 @@ def test_gradients_against_finite_differences(algorithm, batch):
     from rlbench.algorithms.algorithm import Experience, Prediction
 
     rollouts, new, values = batch
-    targets, weights = algorithm.targets(rollouts), algorithm.weights(rollouts.mask)
+    targets, weights = algorithm.targets(rollouts), algorithm.weights(rollouts.mask, rollouts.max_new_tokens)
     experience = Experience(
         rollouts.mask,
         weights,

@@ -11,7 +11,7 @@ from rlbench.algorithms.gspo import gspo
 from rlbench.algorithms.ppo import ppo
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.policies.tiny import build_tiny
-from rlbench.records import Sample
+from rlbench.records import Rewards, Sample
 from rlbench.rollouts.collect import Sampling
 from rlbench.trainers.offline import OfflineLoop
 from rlbench.trainers.online import OnlineLoop
@@ -49,7 +49,7 @@ def train(tmp_path):
             prompts=[Sample(f"{n}", PROMPTS[n % 4]) for n in range(16 * batches)],
             prompts_per_batch=16,
             sampling=Sampling(8, LENGTH, 1.0),
-            reward=reward,
+            reward=lambda candidates: Rewards(reward(candidates)),
             seed=seed,
             task="planted",
             dev=(),
@@ -58,7 +58,7 @@ def train(tmp_path):
             checkpoints=Checkpoints(tmp_path / str(seed)),
             preferences=Checkpoints(tmp_path / str(seed), "preferences"),
         )
-        kind = OnlineLoop if algorithm.data == "rollouts" else OfflineLoop
+        kind = OfflineLoop if algorithm.data == "preferences" else OnlineLoop
         trained = kind(algorithm, job).run()
         return job.policy, job.reference, trained.curve
 
