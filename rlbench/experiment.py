@@ -1,4 +1,4 @@
-"""From an experiment file to the stage calls that make it, and the checks that need names from several floors."""
+"""From an experiment file to the stage calls that make it, by identity."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rlbench.algorithms.algorithm import Algorithm
 from rlbench.artifacts.call import Call, Circumstances
 from rlbench.artifacts.files import hash_file
 from rlbench.artifacts.identity import Identity
 from rlbench.artifacts.run_folder import EXPERIMENT, RunFolder
-from rlbench.errors import InputError
-from rlbench.graders.roles import as_reward, load_grader
-from rlbench.policies.location import locate, model_files
-from rlbench.records import Grader, Metric
-from rlbench.registry import load, unknown
-from rlbench.spec import AlgorithmEntry, Experiment, pinned, read_experiment
+from rlbench.graders.roles import load_grader
+from rlbench.policies.location import model_files
+from rlbench.resolution import Resolved
+from rlbench.spec import AlgorithmEntry, Experiment
 from rlbench.stages import compare, prepare, report, sample, score, train
-from rlbench.tasks.leaks import check_leaks
-from rlbench.tasks.task import Task, load_task
-from rlbench.yaml_file import YamlDocument, blame, read_yaml
+from rlbench.tasks.task import Task
+from rlbench.yaml_file import YamlDocument
 
 SFT = "sft"
 
@@ -56,30 +52,12 @@ class Plan:
         reproduce: str = "",
         document: YamlDocument | None = None,
     ) -> None:
-        self.experiment = experiment
         self.folder = folder
-        self.document = document
-        self.algorithms: dict[str, Algorithm] = {}
-        for index, entry in enumerate(experiment.algorithms):
-            with blame(document, "algorithms", index):
-                self.algorithms[entry.label] = load("algorithms", entry.name)(**entry.options)
-                _check_batch(self.algorithms[entry.label], experiment)
-        self.tasks: dict[str, Task] = {}
-        for index, name in enumerate(experiment.tasks):
-            with blame(document, "tasks", index):
-                task = load_task(name, data_dir)
-                if task.name in self.tasks:
-                    raise InputError(f"tasks: two of them are called {task.name!r}; name every task once")
-                self.tasks[task.name] = task
-        with blame(document, "base_policy"):
-            self.experiment = _with_revision(experiment, folder)
-            self.base_path = locate(self.experiment.base_policy, data_dir)
-            if self.base_path is not None:
-                model_files(self.base_path)
-                if experiment.base_policy.hub:  # the hub's cache names a snapshot by its commit
-                    self.experiment = pinned(self.experiment, self.base_path.name)
-        for task in self.tasks.values():
-            self._check(task)
+        self.resolved = Resolved(experiment, folder.root / EXPERIMENT, data_dir, document)
+        self.experiment = self.resolved.experiment
+        self.base_path = self.resolved.base_path
+        self.algorithms = self.resolved.algorithms
+        self.tasks = self.resolved.tasks
         self.circumstances = Circumstances(
             data_dir=data_dir,
             device=experiment.device,
@@ -89,70 +67,6 @@ class Plan:
             reproduce=reproduce,
         )
 
-    # What the parts of the experiment resolve to.
-
-    def metrics(self, task: Task) -> list[Metric]:
-        """The metrics to report on a task; the primary one is always among them."""
-        names = list(self.experiment.evaluation.metrics or task.metrics)
-        if self.primary(task) not in names:
-            names.insert(0, self.primary(task))
-        return [load("metrics", name) for name in names]
-
-    def primary(self, task: Task) -> str:
-        """The metric that the task's verdicts are about."""
-        return self.experiment.comparison.primary or task.primary
-
-    def graders(self, task: Task) -> dict[str, Grader]:
-        """The graders that the task's metrics need."""
-        needed = sorted({metric.grader for metric in self.metrics(task)})
-        return {name: load_grader(name, self._options(task, name)) for name in needed}
-
-    def _options(self, task: Task, grader: str) -> dict[str, Any]:
-        reward = self.experiment.reward
-        if reward is not None and reward.grader == grader:
-            return dict(reward.options)
-        return dict(task.graders.get(grader, {}))
-
-    def reward(self, task: Task) -> dict[str, Any]:
-        """Grader, column and options of what training maximises."""
-        entry = self.experiment.reward
-        grader, column = (entry.grader, entry.column) if entry else task.reward
-        return {"grader": grader, "column": column, "options": self._options(task, grader)}
-
-    def _check(self, task: Task) -> None:
-        of_task = read_yaml(task.folder / "task.yaml")
-        reward, entry = self.reward(task), self.experiment.reward
-        with blame(self.document if entry else of_task, "reward"):
-            as_reward(load_grader(reward["grader"], reward["options"]), reward["column"])
-        named = self.experiment.evaluation.metrics
-        for index, name in enumerate(named or task.metrics):
-            with blame(self.document, "evaluation", "metrics", index) if named else blame(of_task, "metrics", index):
-                load("metrics", name)
-        with blame(self.document, "comparison", "primary"):
-            load("metrics", self.primary(task))
-        with blame(of_task, "graders"):
-            self.graders(task)
-        for metric in self.metrics(task):
-            missing = set(metric.columns) - set(self.graders(task)[metric.grader].columns)
-            if missing:
-                raise InputError(f"metric {metric.name!r} needs columns that its grader lacks: {', '.join(missing)}")
-        known = [metric.name for metric in self.metrics(task)]
-        for name in sorted(set(self.experiment.comparison.margin) - set(known)):
-            with blame(self.document, "comparison", "margin", name):
-                raise unknown("comparison.margin: metric", name, known)
-        with blame(self.document, "tasks", list(self.tasks).index(task.name)):
-            task.samples("train")
-        with blame(self.document, "evaluation", "split"):
-            have = len(task.samples(self.experiment.evaluation.split))
-        with blame(self.document, "evaluation", "prompts"):
-            if (wanted := self.experiment.evaluation.prompts) is not None and wanted > have:
-                raise InputError(f"evaluation.prompts is {wanted}, but task {task.name!r} has only {have} in its split")
-        if self.experiment.sft.source == "demonstrations":
-            with blame(self.document, "sft"):
-                task.demonstrations()
-        with blame(self.document, "tasks", list(self.tasks).index(task.name)):
-            check_leaks(task, self.experiment.evaluation.split)
-
     @cached_property
     def base(self) -> Identity:
         """The base policy."""
@@ -160,12 +74,12 @@ class Plan:
         config: dict[str, Any] = {
             "make": "base",
             "tasks": {},
-            "stop_token_ids": self._policy_config()["stop_token_ids"],
+            "policy": self._reading(),
         }
         for name, task in self.tasks.items():
             read = [part for part in ("train", "dev", split) if part in task.splits]
             config["tasks"][name] = {"data": task.fingerprint(*read), "split": split}
-            config["tasks"][name]["max_new_tokens"] = self.max_new_tokens(task)
+            config["tasks"][name]["max_new_tokens"] = self.resolved.max_new_tokens(task)
         if self.base_path is not None:
             config["files"] = {path.name: hash_file(path) for path in model_files(self.base_path)}
         else:
@@ -173,13 +87,15 @@ class Plan:
             config["texts"] = {name: task.fingerprint("demonstrations") for name, task in self.tasks.items()}
         return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
 
-    def max_new_tokens(self, task: Task) -> int:
-        """Length limit of completions on a task."""
-        return self.experiment.rollout.max_new_tokens or task.max_new_tokens
-
-    def _policy_config(self) -> dict[str, Any]:
-        stops = self.experiment.base_policy.stop_token_ids
-        return {"dtype": self.experiment.dtype, "stop_token_ids": None if stops is None else list(stops)}
+    def _reading(self) -> dict[str, Any]:
+        """How every stage loads a policy: the keyword arguments of `load_policy`."""
+        stops, rollout = self.experiment.base_policy.stop_token_ids, self.experiment.rollout
+        return {
+            "dtype": self.experiment.dtype,
+            "stop_token_ids": None if stops is None else list(stops),
+            "max_prompt_tokens": rollout.max_prompt_tokens,
+            "truncation_side": rollout.truncation_side,
+        }
 
     def sft(self, task: Task) -> Identity:
         """The SFT policy of a task; the base policy itself if there is no SFT."""
@@ -187,7 +103,7 @@ class Plan:
             return self.base
         settings = self.experiment.sft.model_dump(exclude={"source"})
         config = {"make": "sft", "task": task.name, "demonstrations": task.fingerprint("demonstrations")}
-        config |= self._policy_config() | settings
+        config |= {"policy": self._reading()} | settings
         return Identity("prepare", f"sft.{task.name}", {"base": self.base}, config, {"stage": prepare.VERSION})
 
     def _prompts_needed(self, completions: int) -> int:
@@ -224,12 +140,12 @@ class Plan:
             "prompts": settings.prompts,
             "samples_per_prompt": settings.samples_per_prompt,
             "temperature": settings.temperature,
-            "max_new_tokens": self.max_new_tokens(task),
-            **self._policy_config(),
+            "max_new_tokens": self.resolved.max_new_tokens(task),
+            "policy": self._reading(),
         }
 
     def _versions(self, task: Task) -> dict[str, int]:
-        return {f"grader {name}": grader.version for name, grader in self.graders(task).items()}
+        return {f"grader {name}": grader.version for name, grader in self.resolved.graders(task).items()}
 
     # The calls.
 
@@ -244,7 +160,7 @@ class Plan:
         task, algorithm = self.tasks[run.task], self.algorithms[run.arm]
         rollout, entry = self.experiment.rollout, self._entry(run.arm)
         budget = entry.budget or self.experiment.budget
-        reward = self.reward(task)
+        reward = self.resolved.reward(task)
         config = {
             "algorithm": algorithm.name,
             "options": algorithm.options.model_dump(mode="json"),
@@ -256,11 +172,11 @@ class Plan:
             "prompts_per_batch": rollout.prompts_per_batch,
             "completions_per_prompt": rollout.completions_per_prompt,
             "temperature": rollout.temperature,
-            "max_new_tokens": self.max_new_tokens(task),
+            "max_new_tokens": self.resolved.max_new_tokens(task),
             "dev_every": self.experiment.training.dev_every,
             "dev_prompts": self.experiment.training.dev_prompts if "dev" in task.splits else 0,
             "shared": self.shared(task),
-            **self._policy_config(),
+            "policy": self._reading(),
         }
         grader = load_grader(reward["grader"], reward["options"])
         versions = {"stage": train.VERSION, "algorithm": algorithm.version, "reward": grader.version}
@@ -281,7 +197,7 @@ class Plan:
     def score(self, run: Run) -> Identity:
         """The judgement of a run's completions."""
         task = self.tasks[run.task]
-        graders = {name: dict(grader.options) for name, grader in self.graders(task).items()}
+        graders = {name: dict(grader.options) for name, grader in self.resolved.graders(task).items()}
         split = self.experiment.evaluation.split
         config = {"task": task.name, "split": split, "data": task.fingerprint(split), "graders": graders}
         versions = {"stage": score.VERSION, **self._versions(task)}
@@ -313,15 +229,16 @@ class Plan:
             "replicates": settings.replicates,
             "margin": settings.margin,
             "signature": self.signature(),
+            "warnings": self.resolved.warnings(),
             "runs": [{"task": run.task, "arm": run.arm, "seed": run.seed, **outcomes[run]} for run in self.runs()],
         }
         return Identity("compare", "all", inputs, config, {"stage": compare.VERSION})
 
     def _task_plan(self, task: Task) -> dict[str, Any]:
         return {
-            "metrics": [metric.name for metric in self.metrics(task)],
-            "graders": {name: dict(grader.options) for name, grader in self.graders(task).items()},
-            "primary": self.primary(task),
+            "metrics": [metric.name for metric in self.resolved.metrics(task)],
+            "graders": {name: dict(grader.options) for name, grader in self.resolved.graders(task).items()},
+            "primary": self.resolved.primary(task),
             "split": self.experiment.evaluation.split,
             "prompts": self.experiment.evaluation.prompts,
             "shared": self.shared(task),
@@ -374,21 +291,3 @@ class Plan:
     def call(self, identity: Identity) -> Call:
         """The call that makes `identity`."""
         return Call(identity, self.folder, self.circumstances)
-
-
-def _check_batch(algorithm: Algorithm, experiment: Experiment) -> None:
-    batch = experiment.rollout.prompts_per_batch * experiment.rollout.completions_per_prompt
-    if getattr(algorithm.options, "minibatches", 1) > batch:
-        raise InputError(
-            f"algorithm {algorithm.name!r}: minibatches is {algorithm.options.minibatches}, more than the {batch} "
-            f"completions of a rollout batch; every optimizer step needs at least one"
-        )
-
-
-def _with_revision(experiment: Experiment, folder: RunFolder) -> Experiment:
-    """Keep to the revision that the run folder recorded first, if the experiment leaves it open."""
-    policy, recorded = experiment.base_policy, folder.root / EXPERIMENT
-    if policy.hub is None or policy.revision is not None or not recorded.is_file():
-        return experiment
-    before = read_experiment(recorded)[0].base_policy
-    return pinned(experiment, before.revision) if before.hub == policy.hub and before.revision else experiment

@@ -113,6 +113,10 @@ class Rollout(_Section):
     """Divides the logits in sampling and in every log-probability of training."""
     max_new_tokens: int | None = Field(default=None, ge=1)
     """Length limit of training and evaluation; the task's by default."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Longer prompts are cut, in training and evaluation; by default a prompt that does not fit is an error."""
+    truncation_side: Literal["left", "right"] = "left"
+    """Where a longer prompt loses tokens; its beginning token stays."""
 
 
 class Evaluation(_Section):

@@ -56,6 +56,7 @@ def test_the_same_file_gives_the_same_fingerprints(plan):
     [
         ("sft.epochs=3", {"prepare", "train", "sample", "score", "compare"}),
         ("base_policy.hidden_size=32", {"prepare", "train", "sample", "score", "compare"}),
+        ("rollout.max_prompt_tokens=3", {"prepare", "train", "sample", "score", "compare"}),
         ("rollout.temperature=0.9", {"train", "sample", "score", "compare"}),
         ("evaluation.temperature=0.9", {"train", "sample", "score", "compare"}),
         ("comparison.replicates=300", {"compare"}),
@@ -102,6 +103,12 @@ def test_a_bigger_budget_of_one_arm_keeps_the_prompt_order_of_all(plan):
         (["algorithms=[grpo, gprpo]"], "algorithms", "algorithm 'gprpo' does not exist"),
         (["algorithms=[{name: grpo, betta: 1}]"], "algorithms", "algorithm 'grpo': unknown option 'betta'"),
         (["algorithms=[{name: dpo, beta: -1}]"], "algorithms", "algorithm 'dpo': option 'beta'"),
+        (
+            ["algorithms=[{name: ppo, logprob_temperature: one}]", "rollout.temperature=0.7"],
+            "algorithms",
+            "ratio and KL would be about another policy than the one that sampled",
+        ),
+        (["algorithms=[{name: grpo, beta: 0.1, kl_estimator: k1}]"], "algorithms", "its expected gradient is 0"),
         (["tasks=[arithmetics]"], "tasks", "task 'arithmetics' does not exist (known: arithmetic, gsm8k"),
         (["tasks=[./nowhere]"], "tasks", "task folder ./nowhere does not exist"),
         (["evaluation.metrics=[matched, rougel]"], "evaluation", "metric 'rougel' does not exist"),
@@ -130,6 +137,20 @@ def test_mistakes_are_found_before_anything_is_made(plan, tmp_path, changes, lin
         assert lines[number - 1].startswith((line, "- ", "  "))
         assert any(each.startswith(line) for each in lines[:number])
     assert not (tmp_path / "run").exists()
+
+
+def test_log_probabilities_of_the_model_as_it_is_are_those_of_sampling_at_temperature_one(plan):
+    assert plan(["algorithms=[{name: ppo, logprob_temperature: one}]"]).resolved.warnings() == []
+
+
+def test_suspicious_options_are_allowed_and_told_once_per_arm(plan):
+    wide = "algorithms=[grpo, {name: gspo, clip_low: 0.2, clip_high: 0.2}, {name: gspo, label: narrow}]"
+    made = plan([wide])
+    (warning,) = made.resolved.warnings()
+    assert warning["arm"] == "gspo"
+    assert "about 500 times the paper's 4e-4" in warning["text"]
+    done = {run: {"status": "completed", "detail": "", "step": None} for run in made.runs()}
+    assert made.compare(done).config["warnings"] == [warning]
 
 
 def test_a_mistake_of_the_task_is_told_with_its_file_and_line(plan, new_task, tmp_path):

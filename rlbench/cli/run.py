@@ -27,7 +27,10 @@ def run_experiment(
     command += [f"--out={root}"] if out else []
     command += [f"--set={change}" for change in changes]
     command += ["--data-dir=DATA"] if data_dir else []
-    execution = Execution(Plan(spec, RunFolder(root), data_dir, shlex.join(command), document), workers)
+    plan = Plan(spec, RunFolder(root), data_dir, shlex.join(command), document)
+    for warning in plan.resolved.warnings():
+        print(f"rlbench: warning: arm {warning['arm']}: {warning['text']}", file=sys.stderr)
+    execution = Execution(plan, workers)
     try:
         finished = execution.run()
     except KeyboardInterrupt:

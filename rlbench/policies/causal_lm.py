@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rlbench.errors import InputError
 from rlbench.functional.logprobs import entropy, token_logprobs
 from rlbench.policies.device import DtypeName, autocast
+
+TruncationSide = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Policy:
     stop_token_ids: tuple[int, ...]
     device: torch.device
     dtype: DtypeName = "float32"
+    max_prompt_tokens: int | None = None
+    truncation_side: TruncationSide = "left"
 
     @property
     def stop_token_id(self) -> int:
@@ -52,25 +56,37 @@ class Policy:
         if limit is not None and tokens > limit:
             raise InputError(
                 f"{what} needs {tokens} tokens, more than the {limit} that the model can read; shorten the texts, "
-                f"lower rollout.max_new_tokens or take another base policy"
+                f"lower rollout.max_new_tokens, set rollout.max_prompt_tokens or take another base policy"
             )
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Token ids of a prompt, with the beginning token if the tokenizer adds one and without an end token."""
+        """Token ids of a prompt, with the beginning token if the tokenizer adds one and without an end token.
+
+        A prompt of more than `max_prompt_tokens` is cut on the truncation side, its beginning token apart.
+        """
+        ids, limit = self._encode(text), self.max_prompt_tokens
+        if limit is None or len(ids) <= limit:
+            return ids
+        if self.truncation_side == "right":
+            return ids[:limit]
+        start = ids[:1] if ids[0] == self.tokenizer.bos_token_id else []
+        return start + ids[len(ids) - limit + len(start) :]
+
+    def encode_completion(self, prompt: str, completion: str) -> list[int]:
+        """Token ids of `completion` as it continues `prompt`, with a stop token at the end."""
+        head = self._encode(prompt)
+        whole = self._encode(prompt + completion)
+        continues = whole[: len(head)] == head
+        tail = whole[len(head) :] if continues else self._encode_inside(completion)
+        return [*tail, self.stop_token_id]
+
+    def _encode(self, text: str) -> list[int]:
         ids = list(self.tokenizer(text)["input_ids"])
         if ids and ids[-1] == self.tokenizer.eos_token_id and not text.endswith(self.tokenizer.eos_token):
             ids.pop()
         if not ids:
             raise InputError(f"the prompt {text!r} has no tokens under this tokenizer; expected at least one")
         return ids
-
-    def encode_completion(self, prompt: str, completion: str) -> list[int]:
-        """Token ids of `completion` as it continues `prompt`, with a stop token at the end."""
-        head = self.encode_prompt(prompt)
-        whole = self.encode_prompt(prompt + completion)
-        continues = whole[: len(head)] == head
-        tail = whole[len(head) :] if continues else self._encode_inside(completion)
-        return [*tail, self.stop_token_id]
 
     def _encode_inside(self, text: str) -> list[int]:
         """Token ids of `text` inside a longer one: tokenizers that put a space before a text must not do it here."""
@@ -126,6 +142,8 @@ def load_policy(
     dtype: DtypeName = "float32",
     stop_token_ids: Sequence[int] | None = None,
     revision: str | None = None,
+    max_prompt_tokens: int | None = None,
+    truncation_side: TruncationSide = "left",
 ) -> Policy:
     """Load a policy from a folder or, given a string that is no folder, from the Hugging Face hub.
 
@@ -135,6 +153,8 @@ def load_policy(
         dtype: precision of forward passes.
         stop_token_ids: tokens that end a completion; by default those of the model's generation config.
         revision: commit of the hub repository.
+        max_prompt_tokens: longer prompts are cut; None: they are not.
+        truncation_side: where they are cut.
 
     Raises:
         InputError: nothing loadable is there, or no stop token is known.
@@ -174,7 +194,7 @@ def load_policy(
             f"stop token ids {outside} of policy {str(source)!r} are outside its vocabulary of "
             f"{model.config.vocab_size} tokens"
         )
-    return Policy(model.to(device).eval(), tokenizer, stops, device, dtype)
+    return Policy(model.to(device).eval(), tokenizer, stops, device, dtype, max_prompt_tokens, truncation_side)
 
 
 def _default_stops(model: Any, tokenizer: Any) -> list[int]:

@@ -45,7 +45,7 @@ def _base(call: Call) -> Mapping[str, Any]:
         (call.out / MODEL).mkdir()
         for path in model_files(call.circumstances.base_path):
             shutil.copyfile(path, call.out / MODEL / path.name)
-        policy = load_policy(call.out / MODEL, torch.device("cpu"), stop_token_ids=call.config["stop_token_ids"])
+        policy = load_policy(call.out / MODEL, torch.device("cpu"), **call.config["policy"])
     else:
         policy = _tiny(call, tasks)
         policy.save(call.out / MODEL)
@@ -81,9 +81,8 @@ def _tiny(call: Call, tasks: Mapping[str, Task]) -> Policy:
 
 def _sft(call: Call) -> Mapping[str, Any]:
     config = call.config
-    policy = load_policy(
-        call.input("base") / MODEL, resolve_device(call.circumstances.device), config["dtype"], config["stop_token_ids"]
-    )
+    device = resolve_device(call.circumstances.device)
+    policy = load_policy(call.input("base") / MODEL, device, **config["policy"])
     data = Demonstrations(
         pairs=_task(call).demonstrations(),
         epochs=config["epochs"],

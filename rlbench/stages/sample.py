@@ -39,7 +39,7 @@ def run(call: Call) -> Mapping[str, Any]:
     config = call.config
     device = resolve_device(call.circumstances.device)
     policy, sft = (
-        load_policy(call.input(role) / MODEL, device, config["dtype"], config["stop_token_ids"])
+        load_policy(call.input(role) / MODEL, device, **config["policy"])
         for role in ("policy", "sft")
     )
     task = load_task(call.circumstances.task_paths[config["task"]], call.circumstances.data_dir)

@@ -13,6 +13,7 @@ from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.errors import Diverged
 from rlbench.graders.roles import as_reward, load_grader
 from rlbench.policies.causal_lm import Policy, load_policy
+from rlbench.policies.chat_template import TemplateUse, template_use
 from rlbench.policies.device import resolve_device
 from rlbench.registry import load
 from rlbench.rollouts.collect import Sampling
@@ -21,7 +22,7 @@ from rlbench.trainers.offline import OfflineLoop
 from rlbench.trainers.online import OnlineLoop
 from rlbench.trainers.trainer import Job
 
-VERSION = 1
+VERSION = 2
 MODEL = "model"
 
 
@@ -43,8 +44,13 @@ def run(call: Call) -> Mapping[str, Any]:
         outcome = {"status": "diverged", "detail": str(error), "step": error.step}
     write_jsonl(call.out / "metrics.jsonl", loop.progress.curve)
     write_json(call.out / "usage.json", loop.progress.meter.to_json())
-    write_json(call.out / OUTCOME, outcome | {"rollouts_digest": loop.progress.rollouts_digest})
+    facts = {"rollouts_digest": loop.progress.rollouts_digest, "chat_template": _template_use(job)}
+    write_json(call.out / OUTCOME, outcome | facts)
     return {"device": str(job.policy.device)}
+
+
+def _template_use(job: Job) -> TemplateUse:
+    return template_use(job.policy.tokenizer, (job.policy.encode_prompt(each.prompt) for each in job.prompts))
 
 
 def _job(call: Call) -> Job:
@@ -56,7 +62,7 @@ def _job(call: Call) -> Job:
     reward = config["reward"]
 
     def policy() -> Policy:
-        return load_policy(call.input("sft") / MODEL, device, config["dtype"], config["stop_token_ids"])
+        return load_policy(call.input("sft") / MODEL, device, **config["policy"])
 
     return Job(
         policy=policy(),

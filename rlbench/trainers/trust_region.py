@@ -102,8 +102,12 @@ class _Work:
 
     def _logits(self, index: Tensor) -> Tensor:
         part = self.batch.rows(index)
-        self.meter.forward(self.job.policy.parameters, int(part.attention_mask.sum()))
+        self._charge(1, index)
         return self.job.policy.logits(part.input_ids, part.attention_mask, part.columns)
+
+    def _charge(self, passes: int, index: Tensor) -> None:
+        """Charge the cost of so many forward passes over some rows."""
+        self.meter.forward(passes * self.job.policy.parameters, int(self.batch.attention_mask[index].sum()))
 
     def _loss(self, logits: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         part = self.batch.rows(index)
@@ -126,11 +130,11 @@ class _Work:
 
     def gradient(self, parameters: list[Tensor]) -> Tensor:
         """Gradient of the loss, [parameters]."""
-        total = torch.zeros(sum(parameter.numel() for parameter in parameters), device=parameters[0].device)
+        total = torch.zeros_like(parameters_to_vector(parameters))
         for index in self.slices:
             loss, _ = self._loss(self._logits(index), index)
             total += parameters_to_vector(torch.autograd.grad(loss, parameters))
-            self.meter.forward_backward(self.job.policy.parameters, int(self.batch.rows(index).attention_mask.sum()))
+            self._charge(2, index)  # a backward pass costs two forward passes
         return total
 
     def fisher_product(self, parameters: list[Tensor]) -> Callable[[Tensor], Tensor]:
@@ -142,8 +146,7 @@ class _Work:
                 divergence = self._divergence(old_logits, self._logits(index), index)
                 slope = parameters_to_vector(torch.autograd.grad(divergence, parameters, create_graph=True))
                 total += parameters_to_vector(torch.autograd.grad(slope.dot(vector), parameters))
-                tokens = int(self.batch.rows(index).attention_mask.sum())
-                self.meter.forward_backward(2 * self.job.policy.parameters, tokens)
+                self._charge(6, index)  # backward, and backward through both passes
             return total
 
         return product
