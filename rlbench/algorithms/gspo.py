@@ -84,9 +84,10 @@ def gspo(**options: Any) -> OnlineAlgorithm:
         return Targets(advantages.unsqueeze(-1) * rollouts.mask, loss_mask(rollouts, axes))
 
     def loss(new: Prediction, old: Experience) -> Loss:
-        log_ratio = sequence_log_ratio(token_log_ratio(new, old), old.mask)
+        token = token_log_ratio(new, old)
+        log_ratio = sequence_log_ratio(token, old.mask)
         surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high, axes.dual_clip)
-        penalty = kl_in_loss(log_ratio, new, old, axes)
+        penalty = kl_in_loss(token, new, old, axes)  # a geometric mean would not make k1 and k3 unbiased
         return weighted(surrogate + penalty, old), diagnostics(log_ratio, surrogate, penalty, new, old, axes)
 
     weights = partial(aggregation_weights, aggregation=axes.aggregation)

@@ -4,7 +4,8 @@ Guo et al. 2024, "Direct language model alignment from online AI feedback" (arXi
 rollout batch gives pairs, labelled by the reward; the loss is that of DPO (or IPO) on them.
 
 Deviations from the paper: a group of completions gives up to G/2 pairs (best with worst, second best with second
-worst, …) instead of one pair of two; the label is the reward's, not a language model's; dropout is off.
+worst, …) instead of one pair of two, learnt from in several optimizer steps instead of one; the label is the
+reward's, not a language model's; dropout is off.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from rlbench.algorithms.terms import preference_loss
 class OnlineDPO(Preference):
     """Every axis of online DPO, with the paper's values as defaults."""
 
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     """Peak learning rate of AdamW for the policy."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the pairs of each rollout batch."""
-    minibatches: int = Field(default=1, ge=1)
+    minibatches: int = Field(default=4, ge=1)
     """Optimizer steps per pass; each takes an equal share of the pairs."""
 
 

@@ -1,9 +1,11 @@
 """REINFORCE++: a clipped policy gradient without a critic and without groups.
 
-Hu et al. 2025 (arXiv:2501.03262): every token's advantage is the terminal reward less the KL penalties that are still
-to come, A_t = r − β·Σ_{i≥t} k1_i, normalised over all tokens of the rollout batch; PPO's clipped token ratio.
+Hu et al. 2025 (arXiv:2501.03262v9), equations 1, 4 and 5: every token's advantage is the terminal reward less the KL
+penalties that are still to come, A_t = r − β·Σ_{i≥t} k1_i, normalised over all tokens of the rollout batch; PPO's
+clipped token ratio.
 
-Deviations from the paper: it draws as many completions per prompt as the others do; dropout is off.
+Deviations from the paper: it draws as many completions per prompt as the others do; the variant with a baseline keeps
+the KL penalty in the reward unless told otherwise (the paper: k2 in the loss); dropout is off.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ from rlbench.functional.masking import Aggregation, aggregation_weights, last_to
 class ReinforcePP(PolicyGradient):
     """Every axis of REINFORCE++, with the paper's values as defaults."""
 
-    aggregation: Aggregation = "token_mean"
-    """One mean over all tokens of the optimizer step."""
+    aggregation: Aggregation = "sequence_mean"
+    """Mean over the tokens of a completion, then over completions (version 9, equation 1)."""
     beta: float = Field(default=0.01, ge=0)
-    """Weight of the per-token KL penalty in the reward."""
+    """Weight of the per-token KL penalty in the reward (version 1, table 1)."""
     kl_estimator: KLEstimator = "k1"
     kl_placement: KLPlacement = "reward"
     gamma: float = Field(default=1.0, gt=0, le=1)

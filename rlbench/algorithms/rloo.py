@@ -1,12 +1,13 @@
 """RLOO: REINFORCE with a leave-one-out baseline.
 
-Ahmadian et al. 2024, "Back to Basics" (arXiv:2402.14740), equations 6 and 8: a completion is one action, its baseline
-is the mean reward of the other completions of the prompt, and the reward carries −β·log(π/π_SFT) of the completion.
+Ahmadian et al. 2024, "Back to Basics" (arXiv:2402.14740), equations 3 and 6 and section 2.3: a completion is one
+action, its baseline is the mean reward of the other completions of the prompt, and the reward carries −β·log(π/π_SFT)
+of the completion.
 
 With `ratio: none` it is REINFORCE as in the paper, which holds only on-policy, so every rollout batch makes one
 optimizer step. With `ratio: sequence` the ratio of completion probabilities takes its place, clipped as in PPO.
 
-Deviations from the paper: dropout is off.
+Deviations from the paper: one optimizer step per rollout batch (the paper takes two without a ratio); dropout is off.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
@@ -44,11 +46,11 @@ class RLOO(PolicyGradient):
     ratio: Literal["none", "sequence"] = "none"
     """`none`: the score function −A·log π of the completion. `sequence`: its clipped importance ratio."""
     beta: float = Field(default=0.03, ge=0)
-    """Weight of the completion's log ratio to the SFT policy in the reward (appendix B)."""
+    """Weight of the completion's log ratio to the SFT policy in the reward (appendix C, TL;DR)."""
     kl_estimator: KLEstimator = "k1"
     kl_placement: KLPlacement = "reward"
     advantage: GroupAdvantage = "leave_one_out"
-    """How rewards of a group become advantages (equation 8)."""
+    """How rewards of a group become advantages (section 2.3)."""
     advantage_epsilon: float = Field(default=1e-6, gt=0)
     """Added to the group's standard deviation, if `advantage` has one."""
 
@@ -84,7 +86,8 @@ def rloo(**options: Any) -> OnlineAlgorithm:
         else:
             surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high, axes.dual_clip)
         penalty = kl_in_loss(log_ratio, new, old, axes)
-        return weighted(surrogate + penalty, old), diagnostics(log_ratio, surrogate, penalty, new, old, axes)
+        used = log_ratio if axes.ratio == "sequence" else torch.zeros_like(log_ratio)  # without a ratio nothing clips
+        return weighted(surrogate + penalty, old), diagnostics(used, surrogate, penalty, new, old, axes)
 
     weights = partial(aggregation_weights, aggregation=axes.aggregation)
     return OnlineAlgorithm("rloo", 1, "arXiv:2402.14740", axes, targets, weights, loss, ("reference",))

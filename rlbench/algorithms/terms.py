@@ -36,7 +36,7 @@ def kl_in_reward(rollouts: Rollouts, axes: PolicyGradient) -> Tensor:
 def kl_in_loss(log_ratio: Tensor, new: Prediction, old: Experience, axes: PolicyGradient) -> Tensor:
     """The same as a loss of every token [b, T] with a gradient; 0 where the penalty stands in the reward.
 
-    `log_ratio` [b, T] is that of the importance ratio, of tokens or sequences as the algorithm has it.
+    `log_ratio` [b, T] is that of the importance ratio of the tokens, or of whole completions.
     """
     if axes.kl_placement == "reward" or not axes.beta:
         return torch.zeros_like(new.logprobs)
@@ -84,14 +84,14 @@ def diagnostics(
 
 
 def movement(log_ratio: Tensor, new: Prediction, old: Experience) -> Diagnostics:
-    """How far the policy has moved from the one that sampled: KL (k3, nats per token) and the extreme ratios."""
+    """How far the policy has moved from the one that sampled: KL (k3, nats per token) and the extreme ratios.
+
+    A slice without counted tokens has no ratio.
+    """
     token = token_log_ratio(new, old)
-    ratio = torch.where(old.mask, log_ratio, 0.0).exp()
-    return {
-        "approx_kl": average(token.exp() - 1 - token, old),
-        "ratio_min": ratio.min(),
-        "ratio_max": ratio.max(),
-    }
+    found = {"approx_kl": average(ESTIMATORS["k3"](-token), old)}
+    ratio = log_ratio[old.mask].exp()
+    return found | ({"ratio_min": ratio.min(), "ratio_max": ratio.max()} if ratio.numel() else {})
 
 
 def preference_loss(new: PairPrediction, pairs: int, axes: Preference) -> tuple[Tensor, Diagnostics]:

@@ -56,8 +56,8 @@ def value_clipped(values: Tensor, old_values: Tensor, returns: Tensor, clip: flo
 def dpo(chosen_log_ratio: Tensor, rejected_log_ratio: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
     """−(1 − ε) log σ(β h) − ε log σ(−β h) with h = chosen − rejected, per pair.
 
-    Rafailov et al. 2023 (arXiv:2305.18290), equation 7; with ε > 0 it is conservative DPO (the same, section 3 of
-    "A note on DPO with noisy preferences", Mitchell 2023).
+    Rafailov et al. 2023 (arXiv:2305.18290), equation 7; with ε > 0 it is conservative DPO (Mitchell
+    2023, "A note on DPO with noisy preferences", equation 3).
 
     Args:
         chosen_log_ratio: [pairs] log π_θ/π_ref of the preferred completion, in nats.
@@ -84,7 +84,7 @@ def bradley_terry(chosen: Tensor, rejected: Tensor, margin: Tensor | float = 0.0
     """−log σ(r_w − r_l − margin) + centring · (r_w + r_l)², per pair: the loss of a reward model.
 
     Stiennon et al. 2020 (arXiv:2009.01325), section 3.4; the margin of Touvron et al. 2023 (arXiv:2307.09288),
-    equation 2; the centring of Eisenstein et al. 2023 (arXiv:2312.09244), equation 3.
+    equation 2; the centring of Eisenstein et al. 2023 (arXiv:2312.09244).
 
     Args:
         chosen: [pairs] reward of the preferred completion.

@@ -36,7 +36,7 @@ def token_mean_weights(mask: Tensor) -> Tensor:
 def constant_weights(mask: Tensor, max_new_tokens: int) -> Tensor:
     """Weights [batch, time] of a sum over tokens that is divided by a constant: 1 / (B · L_max).
 
-    Liu et al. 2025 (arXiv:2503.20783), section 3.1: a long completion is neither favoured nor held back.
+    Liu et al. 2025 (arXiv:2503.20783), section 3.2: a long completion is neither favoured nor held back.
     """
     return mask / (mask.shape[0] * max_new_tokens)
 

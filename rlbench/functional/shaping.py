@@ -36,7 +36,8 @@ def shape_rewards(
 def adapted_beta(beta: float, kl_nats: float, target: float, horizon: float, completions: int) -> float:
     """The next weight of the KL penalty: β (1 + clip(KL / target − 1, ±0.2) · completions / horizon).
 
-    Ziegler et al. 2019 (arXiv:1909.08593), section 2.2, with the horizon of their released code.
+    Ziegler et al. 2019 (arXiv:1909.08593), section 2.2, with the horizon of their released code. One batch changes
+    it by a fifth at most, however short the horizon, so that it stays positive.
 
     Args:
         beta: the weight that was in force.
@@ -46,4 +47,4 @@ def adapted_beta(beta: float, kl_nats: float, target: float, horizon: float, com
         completions: in the rollout batch.
     """
     error = min(max(kl_nats / target - 1, -0.2), 0.2)
-    return beta * (1 + error * completions / horizon)
+    return beta * (1 + error * min(completions / horizon, 1.0))

@@ -64,7 +64,7 @@ class GradientUpdate:
         job, meter = self.job, progress.meter
         temperature = job.logprob_temperature(self.algorithm.options)
         with meter.phase("update", job.policy.device) as phase:
-            weights = torch.zeros_like(rollouts.old_logprobs)
+            weights = torch.zeros_like(rollouts.mask, dtype=torch.float32)
             weights[rows] = self.algorithm.weights(targets.mask[rows], rollouts.max_new_tokens)
             for start in range(0, len(rows), self.algorithm.options.micro_batch_size):
                 index = rows[start : start + self.algorithm.options.micro_batch_size]
