@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlbench.algorithms.algorithm import Algorithm
+from rlbench.algorithms.options import Options
 from rlbench.errors import InputError
 from rlbench.graders.roles import as_reward, load_grader
 from rlbench.policies.location import locate, model_files
@@ -128,6 +129,7 @@ class Resolved:
         return [
             {"arm": arm, "text": text}
             for arm, algorithm in self.algorithms.items()
+            if isinstance(algorithm.options, Options)  # a plug-in's may be another model
             for text in algorithm.options.suspicions()
         ]
 

@@ -11,7 +11,7 @@ from rlbench.artifacts.run_folder import environment
 from rlbench.errors import InputError
 from rlbench.registry import names
 
-EXTRAS = {"hub": "datasets"}
+EXTRAS = {"hub": "datasets", "trl": "trl"}
 
 
 def diagnose(data_dir: Path | None) -> None:

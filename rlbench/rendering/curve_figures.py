@@ -30,14 +30,14 @@ def learning_curves(report: Report, task: str) -> str | None:
         figure = svg.new_figure(WIDTH, 3.0)
         for index, name in enumerate(shown):
             panel = svg.place(figure, 0.62 + index * 3.42, 0.42, 3.1, 2.2)
-            _draw(panel, report, runs, name, reward)
+            draw_lines(panel, report, runs, name, reward)
             panel.set_xlabel(axis[name], fontsize=8)
             panel.xaxis.set_major_locator(MaxNLocator(5))
             if index:
                 panel.tick_params(labelleft=False)
             else:
                 panel.set_ylabel(REWARDS[reward], fontsize=8)
-        _legend(figure, report, runs)
+        draw_legend(figure, report, runs)
         return svg.text_of(figure)
 
 
@@ -45,15 +45,17 @@ def reward_frontier(report: Report, task: str) -> str | None:
     """Reward against the KL paid for it, one path a seed with a mark at its end; None where KL was not recorded."""
     runs = [run for run in report.runs if run.task == task and run.curve]
     reward = reward_name(runs)
+    if all(len(points(run, "kl_nats", reward)) < 2 for run in runs):
+        reward = "reward_mean"  # a path needs two points, and a short run has only one evaluation with its KL
     if not any(points(run, "kl_nats", reward) for run in runs):
         return None
     with svg.style():
         figure = svg.new_figure(WIDTH, 3.3)
         panel = svg.place(figure, 0.62, 0.42, WIDTH - 0.85, 2.5)
-        _draw(panel, report, runs, "kl_nats", reward, last_only=True)
+        draw_lines(panel, report, runs, "kl_nats", reward, last_only=True)
         panel.set_xlabel("KL to the SFT policy, nats", fontsize=8)
         panel.set_ylabel(REWARDS[reward], fontsize=8)
-        _legend(figure, report, runs)
+        draw_legend(figure, report, runs)
         return svg.text_of(figure)
 
 
@@ -69,17 +71,27 @@ def points(run: RunRecord, across: str, up: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in rows if quantity.known(x) and quantity.known(y)]
 
 
-def _draw(
-    axes: Axes, report: Report, runs: Sequence[RunRecord], across: str, reward: str, last_only: bool = False
+def draw_lines(
+    axes: Axes,
+    report: Report,
+    runs: Sequence[RunRecord],
+    across: str,
+    up: str,
+    last_only: bool = False,
+    dots: bool = True,
 ) -> None:
+    """Draw every run as a line in the colour of its arm; a cross marks the end of one that did not finish.
+
+    `last_only` makes paths with a mark at their end; otherwise short lines show a dot per measurement, if `dots`.
+    """
     colours, markers = palette.arm_colours(report.comparison), palette.arm_markers(report.comparison)
     for run in runs:
-        line = points(run, across, reward)
+        line = points(run, across, up)
         if not line:
             continue
         colour, marker = colours.get(run.arm, palette.NEUTRAL), markers.get(run.arm, "o")
         xs, ys = zip(*line, strict=True)
-        dotted = len(line) <= FEW and not last_only
+        dotted = dots and len(line) <= FEW and not last_only
         axes.plot(
             xs,
             ys,
@@ -99,7 +111,8 @@ def _draw(
     axes.tick_params(axis="y", labelcolor=palette.MUTED)
 
 
-def _legend(figure: Figure, report: Report, runs: Sequence[RunRecord]) -> None:
+def draw_legend(figure: Figure, report: Report, runs: Sequence[RunRecord]) -> None:
+    """Name the arms above the panels."""
     colours, markers = palette.arm_colours(report.comparison), palette.arm_markers(report.comparison)
     handles = [
         Line2D(

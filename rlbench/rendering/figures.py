@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlbench.rendering.curve_figures import learning_curves, reward_frontier
+from rlbench.rendering.diagnostic_figures import diagnostic_panels
 from rlbench.rendering.difference_figures import difference_panel
 from rlbench.rendering.interval_figures import primary_panel, secondary_panels
 from rlbench.rendering.pair import primary_metrics, tasks
@@ -14,7 +15,7 @@ from rlbench.rendering.report import Report
 from rlbench.rendering.text import slug, visible
 from rlbench.rendering.throughput_figures import phase_bars
 
-Topic = Literal["intervals", "secondary", "differences", "curves", "frontier", "phases"]
+Topic = Literal["intervals", "secondary", "differences", "curves", "frontier", "diagnostics", "phases"]
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,5 @@ def _all(report: Report) -> Iterator[tuple[Topic, str, tuple[str, ...], str | No
         yield "secondary", f"{shown}: the other metrics", (task,), secondary_panels(comparison, task)
         yield "curves", f"{shown}: learning curves of every seed", (task,), learning_curves(report, task)
         yield "frontier", f"{shown}: reward against KL", (task,), reward_frontier(report, task)
+        yield "diagnostics", f"{shown}: diagnostics of every seed", (task,), diagnostic_panels(report, task)
         yield "phases", f"{shown}: where the seconds went", (task,), phase_bars(report, task)

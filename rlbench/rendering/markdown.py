@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from rlbench.rendering.findings import pointer
 from rlbench.rendering.page import checks, facts, is_file_name
 from rlbench.rendering.report import Report
 from rlbench.rendering.section import Item, Section
@@ -28,6 +29,7 @@ def render_markdown(report: Report, figure_paths: Mapping[str, str]) -> str:
     found = [f"{key}: {escaped(value)}" for key, value in facts(comparison)]
     lines += [" · ".join([*found, *(f"{_sign(item)} {item.text}" for item in checks(comparison))]), ""]
     lines += [*(f"- {escaped(item.text)}" for item in verdict_items(report)), ""]
+    lines += [f"[{escaped(item.text)}](#findings)\n" for item in pointer(comparison)]
     for section in sections(report):
         lines += _section(section, figure_paths)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
@@ -45,7 +47,8 @@ def _sign(item: Item) -> str:
 
 
 def _item(item: Item) -> str:
-    return f"- {escaped(item.mark)}: {escaped(item.text)}" if item.mark else f"- {escaped(item.text)}"
+    parts = [escaped(item.mark), f"**{escaped(item.subject)}**" if item.subject else "", escaped(item.text)]
+    return "- " + ": ".join(part for part in parts if part)
 
 
 def _section(section: Section, figure_paths: Mapping[str, str]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from rlbench.rendering import quantity, svg
 from rlbench.rendering.figures import Drawing
+from rlbench.rendering.findings import pointer
 from rlbench.rendering.outcome import missing_runs, unfinished_runs
 from rlbench.rendering.pair import primary_metrics, tasks
 from rlbench.rendering.report import Report
@@ -51,6 +52,7 @@ def render_html(report: Report) -> str:
         ranked=is_ranked(report.comparison),
         facts=facts(report.comparison),
         checks=checks(report.comparison),
+        pointer=pointer(report.comparison),
         verdicts=verdict_items(report),
         sections=sections(report),
     )

@@ -16,11 +16,13 @@ class Item:
     text: str
     mark: str = ""
     tone: Tone = ""
+    subject: str = ""
+    """Whom the line is about, shown before it."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section. `folded` tables hold detail: closed at first in HTML, left out in Markdown.
+    """One section. `folded` tables and drawings hold detail: closed at first in HTML, left out in Markdown.
 
     `code` is shown as it is; `links` maps a label to a file name beside the page.
     """
@@ -32,5 +34,6 @@ class Section:
     drawings: Sequence[Drawing] = ()
     tables: Sequence[Table] = ()
     folded: Sequence[Table] = ()
+    folded_drawings: Sequence[Drawing] = ()
     code: str = ""
     links: Mapping[str, str] = field(default_factory=dict)

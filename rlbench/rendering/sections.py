@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rlbench.rendering import budget_tables, provenance_tables, quantity, run_tables, score_tables
 from rlbench.rendering.figures import Drawing, Topic, drawings
+from rlbench.rendering.findings import finding_items
 from rlbench.rendering.method import method_paragraphs
 from rlbench.rendering.pair import Standing, pairs, tasks
 from rlbench.rendering.report import Report
@@ -22,7 +23,6 @@ MARKS: dict[Standing, tuple[str, Tone]] = {
     "unknown": ("cannot be decided", "muted"),
     "survivors only": ("survivors only", "warning"),
 }
-SEVERITY: dict[str, Tone] = {"warning": "warning", "error": "bad"}
 
 
 def sections(report: Report) -> list[Section]:
@@ -68,6 +68,12 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     if shown := _about(drawn, "curves", "frontier"):
         words = "Every seed is a line through what was measured. Nothing is smoothed."
         yield Section("learning", "Learning curves", [words], drawings=shown)
+    if shown := _about(drawn, "diagnostics"):
+        words = (
+            "What training logged about itself. Arms that learn from preference pairs draw them from the SFT policy "
+            "first, so theirs are the values of that policy. Where an arm logs nothing, nothing is drawn."
+        )
+        yield Section("diagnostics", "Training diagnostics", [words], folded_drawings=shown)
     scored = [score_tables.score_table(comparison, task) for task in tasks(comparison)]
     if scored:
         yield Section("table", "Every metric", tables=_present(*scored))
@@ -105,16 +111,9 @@ def _accounts(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     elif comparison.get("runs"):
         words = f"None: all {plural(len(comparison['runs']), 'run')} finished."
         yield Section("failures", "Failed and missing seeds", [words])
-    findings = [
-        Item(
-            visible(str(row["text"])),
-            visible(str(row.get("severity") or "info")),
-            SEVERITY.get(row.get("severity") or "", "muted"),
-        )
-        for row in comparison.get("findings") or ()
-    ]
-    if findings:
-        yield Section("findings", "Findings", ["What looked odd, although nothing stopped."], findings)
+    if findings := finding_items(comparison):
+        words = "What to know about the runs before trusting their numbers; the most serious first."
+        yield Section("findings", "Findings", [words], findings)
 
 
 def _provenance(report: Report) -> Iterator[Section]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlbench.rendering import quantity
+from rlbench.rendering.findings import finding_items
 from rlbench.rendering.pair import arms, primary_metrics, scores, tasks
 from rlbench.rendering.text import label, plural, shortened, visible
 from rlbench.rendering.verdict import verdict_sentences
@@ -25,15 +26,12 @@ def render_terminal(comparison: Mapping[str, Any]) -> str:
     lead, *sentences = verdict_sentences(comparison)
     blocks.append("\n".join([textwrap.fill(lead, WIDTH), *(_item(sentence) for sentence in sentences)]))
     findings = [
-        _item(f"{row.get('severity', 'info')}: {visible(str(row['text']))}", "! ") for row in _findings(comparison)
+        _item(": ".join(part for part in (item.mark, item.subject, item.text) if part), "! ")
+        for item in finding_items(comparison)
     ]
     if findings:
         blocks.append("\n".join(["Findings", *findings]))
     return "\n\n".join(blocks) + "\n"
-
-
-def _findings(comparison: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(comparison.get("findings") or ())
 
 
 def _item(text: str, bullet: str = "- ") -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from rlbench.artifacts.call import Call
-from rlbench.artifacts.files import read_json, write_json
+from rlbench.artifacts.files import read_json, read_jsonl, write_json
 from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.artifacts.sealing import MANIFEST, SCHEMA_VERSION
 from rlbench.artifacts.tables import read_table
@@ -22,10 +22,12 @@ from rlbench.records import Metric
 from rlbench.registry import load
 from rlbench.stages.budget import audit
 from rlbench.stages.estimates import Design, TaskComparison, adjust
+from rlbench.stages.findings import by_severity, finding, findings, gamed
+from rlbench.stages.trained_run import TrainedRun
 from rlbench.statistics import Estimand
 from rlbench.tasks.task import load_task
 
-VERSION = 1
+VERSION = 2
 ESTIMANDS = {
     "recipe": "this recipe on this benchmark",
     "checkpoints": "these checkpoints",
@@ -62,7 +64,8 @@ def run(call: Call) -> Mapping[str, Any]:
         for run in config["runs"]
         if run["status"] == "completed"
     ]
-    comparison = _common(config["name"], parts, config["signature"]) | {
+    common = _common(config["name"], parts, config["signature"])
+    comparison = common | {
         "kind": "experiment",
         "seeds": config["seeds"],
         "baseline": config["arms"][0],
@@ -70,7 +73,7 @@ def run(call: Call) -> Mapping[str, Any]:
         "fingerprints": [_fingerprints(call, task) for task in config["tasks"]],
         "budget": audit(config["currency"], config["budget"], usages),
         "runs": config["runs"],
-        "findings": _findings(call, parts),
+        "findings": _findings(call, common),
     }
     write_json(call.out / "comparison.json", comparison)
     return {}
@@ -93,7 +96,8 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
     tables = {name: {0: loaded[place]} for place, name in enumerate(names)}
     part = (design, TaskComparison(design, tables, plan["sample_ids"]))
     signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
-    return _common(" vs ".join(names), [part], signature) | {
+    comparison = _common(" vs ".join(names), [part], signature)
+    return comparison | {
         "kind": "completions",
         "seeds": None,
         "baseline": names[0],
@@ -101,7 +105,7 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
         "fingerprints": [],
         "budget": None,
         "runs": [],
-        "findings": _unscored([part]),
+        "findings": [row | {"seeds": []} for row in _unscored(comparison["scores"])],  # a file has no seed
     }
 
 
@@ -169,28 +173,63 @@ def _fingerprints(call: Call, task: str) -> dict[str, Any]:
     return {"task": task, **expected, "match": match}
 
 
-def _findings(call: Call, parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, str]]:
-    findings = _unscored(parts)
-    runs = [run for run in call.config["runs"] if run["status"] == "completed"]
-    digests: dict[tuple[str, str, str], int] = {}
-    for run in runs:
-        digest = read_json(_train(call, run) / OUTCOME)["rollouts_digest"]
-        other = digests.setdefault((run["task"], run["arm"], digest), run["seed"])
-        if other != run["seed"]:
-            text = f"{run['arm']} on {run['task']}: seeds {other} and {run['seed']} sampled identical rollouts"
-            findings.append({"severity": "warning", "text": text + "; the seed has no effect"})
-    return findings
+def _findings(call: Call, comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What training showed, what the experiment's options gave to suspect, and what could not be scored."""
+    runs = _trained_runs(call, comparison["scores"])
+    suspicious = [
+        finding("suspicious_option", "warning", warning["text"], warning["arm"])
+        for warning in call.config.get("warnings", ())
+    ]
+    seen = [*findings(runs), *gamed(runs, comparison["estimates"], call.config["arms"][0])]
+    return by_severity([*seen, *suspicious, *_unscored(comparison["scores"])])
 
 
-def _unscored(parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, str]]:
-    rows = [row for _, comparison in parts for row in comparison.scores() if row["unscored"]]
+def _trained_runs(call: Call, scores: Sequence[Mapping[str, Any]]) -> list[TrainedRun]:
+    """The runs that have a record of their training, arm by arm."""
+    distances = {
+        (row["arm"], row["task"], seed): value
+        for row in scores
+        if row["metric"] == "kl_to_sft"
+        for seed, value in zip(row["by_seed_seeds"], row["by_seed"], strict=True)
+    }
+    order = call.config["arms"]
+    runs = []
+    for run in sorted(call.config["runs"], key=lambda run: order.index(run["arm"])):
+        if run["status"] == "failed":
+            continue
+        folder = _train(call, run)
+        outcome = read_json(folder / OUTCOME)
+        runs.append(
+            TrainedRun(
+                run["arm"],
+                run["task"],
+                run["seed"],
+                read_jsonl(folder / "metrics.jsonl"),
+                read_json(folder / MANIFEST)["config"]["options"],
+                run["status"],
+                run["detail"],
+                run["step"],
+                outcome["chat_template"],
+                outcome["rollouts_digest"],
+                distances.get((run["arm"], run["task"], run["seed"])),
+            )
+        )
+    return runs
+
+
+def _unscored(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {
-            "severity": "info",
-            "text": f"{row['metric']} of {row['arm']} on {row['task']}: {row['unscored']} of "
-            f"{row['scored'] + row['unscored']} completions could not be scored and are left out",
-        }
-        for row in rows
+        finding(
+            "unscored",
+            "info",
+            f"{row['metric']}: {row['unscored']} of {row['scored'] + row['unscored']} completions could not be scored "
+            "and are left out.",
+            row["arm"],
+            row["task"],
+            row["by_seed_seeds"],
+        )
+        for row in scores
+        if row["unscored"]
     ]
 
 

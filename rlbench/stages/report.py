@@ -17,7 +17,7 @@ from rlbench.rendering.markdown import render_markdown
 from rlbench.rendering.page import render_html
 from rlbench.rendering.report import Report, RunRecord
 
-VERSION = 1
+VERSION = 2
 DOWNLOADS = {"comparison (JSON)": "comparison.json", "differences (CSV)": "estimates.csv", "scores (CSV)": "scores.csv"}
 
 

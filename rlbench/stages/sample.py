@@ -38,10 +38,7 @@ def run(call: Call) -> Mapping[str, Any]:
     """Sample every prompt, some at a time; what was sampled before an interruption is kept."""
     config = call.config
     device = resolve_device(call.circumstances.device)
-    policy, sft = (
-        load_policy(call.input(role) / MODEL, device, **config["policy"])
-        for role in ("policy", "sft")
-    )
+    policy, sft = (load_policy(call.input(role) / MODEL, device, **config["policy"]) for role in ("policy", "sft"))
     task = load_task(call.circumstances.task_paths[config["task"]], call.circumstances.data_dir)
     samples = task.samples(config["split"])[: config["prompts"]]
     done = Checkpoints(call.work, "chunk", keep=None)

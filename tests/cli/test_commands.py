@@ -58,14 +58,83 @@ def test_scoring_with_text_metrics_starts_without_torch(digits, tmp_path):
     assert (tmp_path / "out" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["tasks", "metrics", "algorithms", "graders", "trainers"])
+@pytest.mark.parametrize("kind", ["tasks", "metrics", "graders", "trainers"])
 def test_list_shows_every_name_with_a_line_about_it(cli, kind):
     result = cli("list", kind)
     assert result.code == 0
     lines = result.out.splitlines()
-    expected = {"tasks": ["arithmetic", "gsm8k", "stories"], "trainers": ["native"]}.get(kind) or names(kind)
+    expected = {"tasks": ["arithmetic", "gsm8k", "stories"], "trainers": ["native", "trl"]}.get(kind) or names(kind)
     assert [line.split()[0] for line in lines] == expected
     assert all(len(line.split()) > 3 for line in lines)
+
+
+def columns(out):
+    """The cells of every row of a listing; a line that starts with a space goes on with the last cell above it."""
+    lines = out.splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:(?<=  )|^)\S", lines[0])]
+    rows = []
+    for line in lines:
+        cells = [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
+        if line.startswith(" "):
+            rows[-1][-1] += " " + cells[-1]
+        else:
+            rows.append(cells)
+    return rows
+
+
+def test_list_algorithms_shows_name_paper_data_needs_and_a_line(cli):
+    result = cli("list", "algorithms")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 120
+    head, *rows = columns(result.out)
+    assert head == ["name", "paper", "data", "needs", "what it is"]
+    named = {name: cells for name, *cells in rows}
+    assert list(named) == names("algorithms")
+    assert named["grpo"] == ["arXiv:2402.03300", "rollouts", "reference", "group relative policy optimisation"]
+    assert named["ppo"][:3] == ["arXiv:1707.06347", "rollouts", "critic, reference"]
+    assert named["ppo"][3] == "proximal policy optimisation with a critic, as used for RLHF"
+    assert named["dpo"][1] == "preferences"
+    assert named["online_dpo"][1] == "rollouts->pairs"
+    assert named["dr_grpo"][3] == "GRPO without its two biases", "its name is not said twice"
+    for cells in named.values():
+        assert re.fullmatch(r"arXiv:\d{4}\.\d{4,5}", cells[0])
+        assert all(cells)
+
+
+PLUGIN = """\"\"\"Note: an algorithm of somebody else.\"\"\"
+from dataclasses import replace
+
+def mine(**options):
+    from rlbench.algorithms.grpo import grpo
+    return replace(grpo(**options), name="mine", paper="arXiv:2601.00001", needs=())
+
+def fussy(**options):
+    raise ValueError("needs a\\nlicence key")
+"""
+ENTRIES = """\
+[rlbench.algorithms]
+mine = plugged:mine
+fussy = plugged:fussy
+gone = no_such_module:gone
+"""
+
+
+def test_algorithms_of_plug_ins_are_listed_and_a_broken_one_hides_no_other(tmp_path):
+    info = tmp_path / "plugged-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(ENTRIES)
+    (tmp_path / "plugged.py").write_text(PLUGIN)
+    out, _ = python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + LIGHT.format(arguments=["list", "algorithms"])
+    )
+    named = {name: cells for name, *cells in columns(out)[1:]}
+    assert named.keys() >= {"grpo", "dpo", "mine"}
+    assert named["mine"] == ["arXiv:2601.00001", "rollouts", "nothing", "Note: an algorithm of somebody else"]
+    lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines()}
+    assert lines["fussy"] == "fussy cannot be loaded: needs a licence key"
+    assert "plugged 1.2" in lines["gone"]
+    assert "No module named 'no_such_module'" in lines["gone"]
 
 
 def test_doctor_shows_the_machine(cli, tmp_path):

@@ -58,7 +58,7 @@ def test_an_experiment_file_that_is_wrong(cli, tmp_path, text, line, message):
         ({"seeds": [True]}, "seeds"),
         ({"algorithms": [{"name": "grpo", "minibatches": 17}]}, "more than the 16 completions of a rollout batch"),
         ({"algorithms": [{"name": "ppo", "learning_rate": 1e400}]}, "finite"),
-        ({"algorithms": ["reinforce"]}, "algorithm 'reinforce' does not exist (known: dpo, grpo, gspo, ppo"),
+        ({"algorithms": ["reinforce"]}, "algorithm 'reinforce' does not exist (known: dapo, dpo, dr_grpo"),
         ({"algorithms": [{"name": "ppo", "clip": 1}]}, "algorithm 'ppo': unknown option 'clip'"),
         ({"evaluation": {"metrics": ["exactness"]}}, "metric 'exactness' does not exist"),
         ({"evaluation": {"split": "valid"}}, "split 'valid' not found (has: dev, test, train)"),

@@ -44,6 +44,7 @@ def _curve(rng, arm, steps=40):
                 "dev_reward": reward + 0.01 if step % 5 == 4 else None,
                 "kl_nats": 1.6 * done * (1.4 if arm == "ppo" else 1) + rng.gauss(0, 0.02),
                 "entropy": 1.2 - 0.6 * done,
+                "clip_fraction": None if arm == "dpo" else 0.2 * (1 - done),
             }
         )
     return rows
@@ -169,8 +170,33 @@ def make_comparison(arms=tuple(TRUTH), tasks=("arithmetic",), seeds=(0, 1, 2, 3,
             {"arm": a, "task": t, "seed": s, "status": "completed", "detail": "", "step": None} for a, t, s in grid
         ],
         "findings": [
-            {"severity": "warning", "text": "ppo seed 3: clip fraction stayed at 0 for 12 steps"},
-            {"severity": "info", "text": "5 seeds cannot give a sign-flip p below .0625"},
+            {
+                "name": "kl_explosion",
+                "severity": "serious",
+                "arm": "grpo",
+                "task": tasks[0],
+                "seeds": [1, 3],
+                "step": 12,
+                "text": "KL to the SFT policy grew from 0.2 to 61 nats per completion.",
+            },
+            {
+                "name": "clip_fraction_stuck",
+                "severity": "warning",
+                "arm": "ppo",
+                "task": tasks[0],
+                "seeds": list(seeds),
+                "step": None,
+                "text": "The clip held back 93 % of all that it can clip.",
+            },
+            {
+                "name": "unscored",
+                "severity": "info",
+                "arm": None,
+                "task": None,
+                "seeds": [],
+                "step": None,
+                "text": "5 seeds cannot give a sign-flip p below .0625.",
+            },
         ],
     }
 
@@ -256,7 +282,10 @@ def hostile(comparison):
         row.update({k: evil for k in ("a", "b") if row[k] == "dpo"})
     for row in text["budget"]["runs"]:
         row["arm"] = evil if row["arm"] == "dpo" else row["arm"]
-    text["findings"].append({"severity": "warning", "text": evil})
+    text["findings"] += [
+        {"severity": evil, "text": evil},
+        {"name": evil, "severity": "serious", "arm": evil, "task": evil, "seeds": [2], "step": 1, "text": evil},
+    ]
     text["runs"][0].update(status="failed", detail=evil + "\u2028</script>")
     report = make_report(text)
     return Report(

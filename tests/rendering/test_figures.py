@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
@@ -30,6 +31,7 @@ def test_a_full_report_has_every_figure_primary_first(report):
         "secondary-arithmetic",
         "curves-arithmetic",
         "frontier-arithmetic",
+        "diagnostics-arithmetic",
         "phases-arithmetic",
     ]
 
@@ -40,7 +42,7 @@ def test_figures_cope_with_what_is_not_there(completions_only, failed_seed, fail
         "differences-arithmetic-correctness",
         "secondary-arithmetic",
     ]
-    assert len(figures(failed_audit)) == 12
+    assert len(figures(failed_audit)) == 14
     for report in (completions_only, failed_seed, failed_audit, hostile):
         for name, document in figures(report).items():
             assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)
@@ -90,6 +92,28 @@ def test_nothing_is_smoothed_and_gaps_are_left_out(report):
     measured = [(row["completions"], row["dev_reward"]) for row in run.curve if row["dev_reward"] is not None]
     assert points(run, "completions", "dev_reward") == measured
     assert reward_name(report.runs) == "dev_reward"
+
+
+def test_diagnostics_show_a_panel_for_what_was_logged_and_a_line_for_every_run_that_logged_it(report):
+    document = figures(report)["diagnostics-arithmetic"]
+    shown = texts(document)
+    assert {"KL to SFT, nats a completion", "entropy, nats per token", "clip fraction"} <= set(shown)
+    assert not {"truncated fraction", "mean length, tokens"} & set(shown), "nobody logged them"
+    lines = {arm: document.count(f"stroke: {colour}") for arm, colour in palette.arm_colours(report.comparison).items()}
+    drawn = {arm: lines[arm] - lines["dpo"] for arm in ("ppo", "grpo", "gspo")}
+    assert drawn == {"ppo": 5, "grpo": 5, "gspo": 5}, "DPO has no clip, and no line in its panel"
+    nothing = [replace(run, curve=[{"completions": 1.0, "reward_mean": 0.5}]) for run in report.runs]
+    assert "diagnostics-arithmetic" not in figures(replace(report, runs=nothing))
+
+
+def test_the_path_of_reward_against_kl_needs_more_than_one_point(report):
+    """A short run is evaluated once with its KL, before it has learnt anything."""
+    short = [
+        replace(run, curve=[row | {"dev_reward": 0.5 if row["step"] == 0 else None} for row in run.curve])
+        for run in report.runs
+    ]
+    assert "training reward, mean of the batch" in texts(figures(replace(report, runs=short))["frontier-arithmetic"])
+    assert "reward on the dev split" in texts(figures(report)["frontier-arithmetic"])
 
 
 def test_ids_in_a_page_belong_to_one_figure_only(report):

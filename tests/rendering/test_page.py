@@ -101,6 +101,7 @@ def test_the_sections_of_a_full_report_are_in_order(report):
         "scores",
         "differences",
         "learning",
+        "diagnostics",
         "table",
         "throughput",
         "failures",

@@ -152,7 +152,7 @@ def test_the_terminal_shows_every_primary_score_and_stays_narrow(comparison, com
     for shown in (text, render_terminal(completions_only.comparison), render_terminal(failed_audit.comparison)):
         assert max(map(len, shown.splitlines())) <= max(WIDTH, 100)
         assert shown.endswith("\n")
-    assert "warning: ppo seed 3" in text
+    assert "warning: PPO, every seed: The clip" in text
 
 
 def test_no_control_character_reaches_the_terminal(hostile):
