@@ -18,7 +18,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done; 1 a run failed or the budget audit failed; 2 wrong usage or input.",
+    epilog=(
+        "Exit codes: 0 done; 1 a run failed, the budget audit failed or a trainer differs (conform); "
+        "2 wrong usage or input; 3 conform cannot tell."
+    ),
 )
 
 DataDir = Annotated[
@@ -100,6 +103,29 @@ def list_names(
     from rlbench.cli.inspect import list_kind
 
     list_kind(kind)
+
+
+@app.command()
+def conform(
+    trainer: Annotated[str, typer.Argument(help="An installed trainer: trl.")],
+    algorithm: Annotated[
+        str | None,
+        typer.Option(help="grpo, gspo, rloo, dpo, reward_model or sft; all of them with its defaults if not given."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Option of the trainer, e.g. --set loss_type=grpo."),
+    ] = None,
+    ours: Annotated[
+        list[str] | None,
+        typer.Option("--ours", metavar="KEY=VALUE", help="Option of our algorithm instead of the paper's value."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the same tables as JSON.")] = None,
+) -> None:
+    """Run an installed trainer's own loss and show, axis by axis, where it differs from our definitions."""
+    from rlbench.cli.conform import check_trainer
+
+    raise typer.Exit(check_trainer(trainer, algorithm, changes or [], ours or [], json))
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import Tensor, nn
 
 from rlbench.policies.causal_lm import Policy, positions
@@ -37,5 +36,5 @@ class Critic(nn.Module):
                 use_cache=False,
             )
         hidden = output.last_hidden_state[:, -columns - 1 : -1]
-        values: Tensor = self.head(hidden.to(torch.float32)).squeeze(-1)
+        values: Tensor = self.head(hidden.to(self.head.weight.dtype)).squeeze(-1)
         return values
