@@ -9,6 +9,7 @@ from collections.abc import Sequence
 ACRONYMS = frozenset(
     {"cispo", "dapo", "dpo", "gepo", "grpo", "gspo", "ipo", "kto", "orpo", "ppo", "raft", "rft", "rloo", "sft", "trpo"}
 )
+SPELLED = {"dr_grpo": "Dr. GRPO", "reinforce_pp": "REINFORCE++", "online_dpo": "online DPO"}
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
@@ -25,7 +26,11 @@ def _spelled(character: str) -> str:
 
 def label(name: object) -> str:
     """The name of an arm as people write it: `grpo-nostd` is GRPO-nostd; any other name stays as it is."""
-    parts = re.split(r"([-._ ])", visible(str(name)))
+    whole = visible(str(name))
+    for written, spelled in SPELLED.items():
+        if re.match(rf"{written}([-. ]|$)", whole):
+            return spelled + label(whole.removeprefix(written))
+    parts = re.split(r"([-._ ])", whole)
     return "".join(part.upper() if part in ACRONYMS else part for part in parts)
 
 

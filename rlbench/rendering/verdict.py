@@ -11,9 +11,21 @@ from rlbench.rendering.pair import Pair, arms, pairs, primary_metrics, scores, t
 from rlbench.rendering.text import joined, label, plural, visible
 
 
+MOST_PAIRS = 15
+
+
 def verdict_sentences(comparison: Mapping[str, Any]) -> list[str]:
-    """The leading sentence, then one sentence for every pair on every primary metric."""
-    return [lead_sentence(comparison), *(pair_sentence(pair, comparison) for pair in pairs(comparison, primary=True))]
+    """The leading sentence, then one for every pair on every primary metric.
+
+    With many arms the pairs with the baseline are spelled out and the others counted.
+    """
+    every = list(pairs(comparison, primary=True))
+    shown = [pair for pair in every if len(every) <= MOST_PAIRS or comparison.get("baseline") in (pair.a, pair.b)]
+    sentences = [lead_sentence(comparison), *(pair_sentence(pair, comparison) for pair in shown)]
+    if rest := [pair for pair in every if pair not in shown]:
+        decided = sum(pair.standing == "decided" for pair in rest)
+        sentences.append(f"{len(rest)} more pairs of arms, {decided} of them decided; the report has them all.")
+    return sentences
 
 
 def is_ranked(comparison: Mapping[str, Any]) -> bool:

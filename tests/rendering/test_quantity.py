@@ -50,6 +50,10 @@ def test_amounts():
 def test_names_and_lists():
     assert label("grpo-nostd") == "GRPO-nostd"
     assert label("base") == "base"
+    assert label("dr_grpo") == "Dr. GRPO"
+    assert label("reinforce_pp-1e-4") == "REINFORCE++-1e-4"
+    assert label("online_dpo") == "online DPO"
+    assert label("dr_grpos") == "dr_grpos"
     assert joined(["a", "b", "c"]) == "a, b and c"
     assert slug("../Etc/<x>") == "etc-x"
     assert slug("…") == "x"

@@ -159,3 +159,21 @@ def test_no_control_character_reaches_the_terminal(hostile):
     text = render_terminal(hostile.comparison)
     assert not {"\x1b", "\u202e", "\u2028"} & set(text)
     assert "⟨U+001B⟩" in text
+
+
+def test_of_many_arms_the_pairs_with_the_baseline_are_spelled_out_and_the_others_counted():
+    comparison = one_pair(0.05, verdict="improved")
+    arms = ["sft", *"abcdef"]
+    (estimate,) = comparison["estimates"]
+    comparison["baseline"] = "sft"
+    comparison["arms"] = [{"name": arm, "kind": "algorithm"} for arm in arms]
+    comparison["estimates"] = [
+        {**estimate, "a": a, "b": b, "verdict": "improved" if b == "f" else "not decided", "p_adjusted": 0.01}
+        for place, a in enumerate(arms)
+        for b in arms[place + 1 :]
+    ]
+    _, *sentences = verdict_sentences(comparison)
+    assert [sentence.split()[0] for sentence in sentences[:-1]] == list("abcdef")
+    assert sentences[-1] == "15 more pairs of arms, 5 of them decided; the report has them all."
+    few = {**comparison, "estimates": comparison["estimates"][:15]}
+    assert len(verdict_sentences(few)) == 16
