@@ -4,8 +4,9 @@ Yu et al. 2025 (arXiv:2503.14476), equations 8 to 13 and algorithm 1: GRPO with 
 all tokens of an optimizer step, prompts whose completions all get the same reward replaced by others, a soft
 punishment of overlong completions, and no KL term.
 
-Deviations from the paper: the last rollout batches of the budget may leave a batch that is not full, and it is
-trained on; dropout is off.
+Deviations from the paper: the token mean is that of the optimizer step, as in the authors' code, where equation 8
+takes one per prompt; all groups that are kept are trained on, so a batch may hold more than was asked for, and the
+last one of the budget fewer; dropout is off.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
-from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.options import GroupPolicyGradient, read_options
 from rlbench.algorithms.terms import (
     diagnostics,
     kl_in_loss,
@@ -26,12 +27,12 @@ from rlbench.algorithms.terms import (
     token_log_ratio,
     weighted,
 )
-from rlbench.functional.advantages import GroupAdvantage, group_advantages, tells_apart
+from rlbench.functional.advantages import group_advantages, tells_apart
 from rlbench.functional.losses import clipped_surrogate
 from rlbench.functional.masking import Aggregation, aggregation_weights
 
 
-class DAPO(PolicyGradient):
+class DAPO(GroupPolicyGradient):
     """Every axis of DAPO, with the paper's values as defaults."""
 
     clip_high: float = Field(default=0.28, gt=0)
@@ -42,10 +43,6 @@ class DAPO(PolicyGradient):
     """Last share of the length limit in which the reward falls (section 4.1: 4,096 of 20,480 tokens)."""
     dynamic_sampling: bool = True
     """Leave out groups of equal rewards and draw others instead, at the budget's expense (equation 11)."""
-    advantage: GroupAdvantage = "sample_std"
-    """How rewards of a group become advantages (equation 9)."""
-    advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's standard deviation."""
 
 
 def dapo(**options: Any) -> OnlineAlgorithm:

@@ -12,10 +12,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from pydantic import Field
-
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
-from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.options import GroupPolicyGradient, read_options
 from rlbench.algorithms.terms import (
     diagnostics,
     kl_in_loss,
@@ -30,15 +28,13 @@ from rlbench.functional.losses import clipped_surrogate
 from rlbench.functional.masking import Aggregation, aggregation_weights
 
 
-class DrGRPO(PolicyGradient):
+class DrGRPO(GroupPolicyGradient):
     """Every axis of Dr. GRPO, with the paper's values as defaults."""
 
     aggregation: Aggregation = "constant"
     """A sum over tokens divided by completions x length limit (section 3.2)."""
     advantage: GroupAdvantage = "mean_only"
     """How rewards of a group become advantages (section 3.2)."""
-    advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's standard deviation, if `advantage` has one."""
 
 
 def dr_grpo(**options: Any) -> OnlineAlgorithm:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
-from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.options import GroupPolicyGradient, read_options
 from rlbench.algorithms.terms import (
     diagnostics,
     kl_in_loss,
@@ -25,20 +25,16 @@ from rlbench.algorithms.terms import (
     token_log_ratio,
     weighted,
 )
-from rlbench.functional.advantages import GroupAdvantage, group_advantages
+from rlbench.functional.advantages import group_advantages
 from rlbench.functional.losses import clipped_surrogate
 from rlbench.functional.masking import aggregation_weights
 
 
-class GRPO(PolicyGradient):
+class GRPO(GroupPolicyGradient):
     """Every axis of GRPO, with the paper's values as defaults."""
 
     beta: float = Field(default=0.04, ge=0)
     """Weight of k3(π ‖ SFT policy) in the loss (section 4.2)."""
-    advantage: GroupAdvantage = "sample_std"
-    """How rewards of a group become advantages (section 4.1.2)."""
-    advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's standard deviation."""
 
 
 def grpo(**options: Any) -> OnlineAlgorithm:

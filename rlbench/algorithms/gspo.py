@@ -15,7 +15,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
-from rlbench.algorithms.options import PolicyGradient, read_options
+from rlbench.algorithms.options import GroupPolicyGradient, read_options
 from rlbench.algorithms.terms import (
     diagnostics,
     kl_in_loss,
@@ -25,7 +25,7 @@ from rlbench.algorithms.terms import (
     token_log_ratio,
     weighted,
 )
-from rlbench.functional.advantages import GroupAdvantage, group_advantages
+from rlbench.functional.advantages import group_advantages
 from rlbench.functional.losses import clipped_surrogate
 from rlbench.functional.masking import aggregation_weights
 from rlbench.functional.ratios import sequence_log_ratio
@@ -33,17 +33,13 @@ from rlbench.functional.ratios import sequence_log_ratio
 WIDE_CLIP = 0.01
 
 
-class GSPO(PolicyGradient):
+class GSPO(GroupPolicyGradient):
     """Every axis of GSPO, with the paper's values as defaults."""
 
     clip_low: float = Field(default=3e-4, gt=0, lt=1)
     """How far the sequence ratio may fall below 1 (section 5.1)."""
     clip_high: float = Field(default=4e-4, gt=0)
     """How far the sequence ratio may rise above 1."""
-    advantage: GroupAdvantage = "sample_std"
-    """How rewards of a group become advantages (equation 6)."""
-    advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's standard deviation."""
 
     @model_validator(mode="after")
     def _differs_from_grpo(self) -> Self:
@@ -64,13 +60,14 @@ class GSPO(PolicyGradient):
         return self
 
     def suspicions(self) -> list[str]:
-        """A clip that was meant for token ratios."""
-        widest = max(self.clip_low, self.clip_high)
+        """Those of its family, and a clip that was meant for token ratios."""
+        found, widest = super().suspicions(), max(self.clip_low, self.clip_high)
         if widest < WIDE_CLIP:
-            return []
+            return found
         return [
+            *found,
             f"gspo clips its sequence ratio at {widest:g}, about {widest / 4e-4:.0f} times the paper's 4e-4; a ratio "
-            f"that is a mean over tokens hardly ever gets there, so nothing is clipped"
+            f"that is a mean over tokens hardly ever gets there, so nothing is clipped",
         ]
 
 

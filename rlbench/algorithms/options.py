@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rlbench.errors import InputError
+from rlbench.functional.advantages import GroupAdvantage
 from rlbench.functional.kl import KLEstimator
 from rlbench.functional.masking import Aggregation
 
@@ -123,6 +124,24 @@ class PolicyGradient(Online, Adam):
         if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
             raise ValueError(f"dual_clip is {self.dual_clip}, expected more than 1 + clip_high = {1 + self.clip_high}")
         return self
+
+
+class GroupPolicyGradient(PolicyGradient):
+    """A clipped policy gradient whose baseline is the other completions of the prompt."""
+
+    advantage: GroupAdvantage = "sample_std"
+    """How the rewards of a group become advantages."""
+    advantage_epsilon: float = Field(default=1e-6, gt=0)
+    """Added to the group's standard deviation, if `advantage` has one."""
+
+    def suspicions(self) -> list[str]:
+        """A penalty whose weight is divided out again."""
+        if not (self.beta and self.kl_placement == "reward" and self.advantage in ("sample_std", "population_std")):
+            return []
+        return [
+            f"kl_placement reward with advantage {self.advantage}: the penalty is divided by the group's standard "
+            f"deviation, and where all rewards of a group are equal beta cancels out; mean_only and leave_one_out keep it"
+        ]
 
 
 class Preference(Adam):

@@ -54,7 +54,8 @@ class PPO(PolicyGradient):
     value_clip: float | None = Field(default=0.2, gt=0)
     """How far the value may move from its old one before its loss stops improving; none: it may go anywhere."""
     value_weight: float = Field(default=0.1, gt=0)
-    """Weight of the value loss beside the policy loss."""
+    """Weight of the value loss beside the policy loss. The critic has its own AdamW, whose steps do not depend on it;
+    it decides only how often the critic's gradient is clipped."""
     value_learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate of AdamW for the critic."""
     whiten_rewards: bool = False
@@ -88,11 +89,12 @@ def ppo(**options: Any) -> OnlineAlgorithm:
         rewards = (at_end - kl_in_reward(rollouts, axes)) * rollouts.mask
         if axes.whiten_rewards:
             rewards = whiten(rewards, rollouts.mask, shift=False)
+        counted = loss_mask(rollouts, axes)
         advantages = gae(rewards, rollouts.values, rollouts.mask, axes.gamma, axes.lam)
         returns = advantages + rollouts.values * rollouts.mask
         if axes.whiten_advantages:
-            advantages = whiten(advantages, rollouts.mask)
-        return Targets(advantages, loss_mask(rollouts, axes), returns, next_beta(rollouts))
+            advantages = whiten(advantages, counted)
+        return Targets(advantages, counted, returns, next_beta(rollouts))
 
     def loss(new: Prediction, old: Experience) -> Loss:
         assert new.values is not None

@@ -57,11 +57,12 @@ def reinforce_pp(**options: Any) -> OnlineAlgorithm:
         rewards = shaped_rewards(rollouts, axes)
         if axes.baseline == "group":
             rewards = group_advantages(rewards, rollouts.group_size, "mean_only", 0.0)
+        counted = loss_mask(rollouts, axes)
         at_end = last_token(rollouts.mask) * rewards.unsqueeze(-1)
         advantages = discounted_returns(at_end - kl_in_reward(rollouts, axes), rollouts.mask, axes.gamma)
         if axes.whiten_advantages:
-            advantages = whiten(advantages, rollouts.mask)
-        return Targets(advantages, loss_mask(rollouts, axes))
+            advantages = whiten(advantages, counted)
+        return Targets(advantages, counted)
 
     def loss(new: Prediction, old: Experience) -> Loss:
         log_ratio = token_log_ratio(new, old)

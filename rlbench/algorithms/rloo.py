@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, model_validator
 
 from rlbench.algorithms.algorithm import Experience, Loss, OnlineAlgorithm, Prediction, Rollouts, Targets
-from rlbench.algorithms.options import KLPlacement, PolicyGradient, read_options
+from rlbench.algorithms.options import GroupPolicyGradient, KLPlacement, read_options
 from rlbench.algorithms.terms import (
     diagnostics,
     kl_in_loss,
@@ -36,7 +36,7 @@ from rlbench.functional.masking import aggregation_weights
 from rlbench.functional.ratios import sequence_sum
 
 
-class RLOO(PolicyGradient):
+class RLOO(GroupPolicyGradient):
     """Every axis of RLOO, with the paper's values as defaults."""
 
     learning_rate: float = Field(default=6e-4, gt=0)
@@ -51,8 +51,6 @@ class RLOO(PolicyGradient):
     kl_placement: KLPlacement = "reward"
     advantage: GroupAdvantage = "leave_one_out"
     """How rewards of a group become advantages (section 2.3)."""
-    advantage_epsilon: float = Field(default=1e-6, gt=0)
-    """Added to the group's standard deviation, if `advantage` has one."""
 
     @model_validator(mode="after")
     def _on_policy(self) -> Self:
@@ -85,7 +83,7 @@ def rloo(**options: Any) -> OnlineAlgorithm:
             surrogate = -old.advantages * sequence_sum(new.logprobs, old.mask)
         else:
             surrogate = clipped_surrogate(log_ratio, old.advantages, axes.clip_low, axes.clip_high, axes.dual_clip)
-        penalty = kl_in_loss(log_ratio, new, old, axes)
+        penalty = sequence_sum(kl_in_loss(log_ratio, new, old, axes), old.mask)
         used = log_ratio if axes.ratio == "sequence" else torch.zeros_like(log_ratio)  # without a ratio nothing clips
         return weighted(surrogate + penalty, old), diagnostics(used, surrogate, penalty, new, old, axes)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from rlbench.algorithms.algorithm import Diagnostics, Experience, PairPrediction, Prediction, Rollouts
 from rlbench.algorithms.options import Online, PolicyGradient, Preference
 from rlbench.functional.kl import ESTIMATORS
-from rlbench.functional.losses import clipped_above, clipped_below, dpo, ipo
+from rlbench.functional.losses import MAX_LOG_RATIO, clipped_above, clipped_below, dpo, ipo
 from rlbench.functional.shaping import overlong_penalty, shape_rewards
 
 
@@ -90,7 +90,7 @@ def movement(log_ratio: Tensor, new: Prediction, old: Experience) -> Diagnostics
     """
     token = token_log_ratio(new, old)
     found = {"approx_kl": average(ESTIMATORS["k3"](-token), old)}
-    ratio = log_ratio[old.mask].exp()
+    ratio = log_ratio[old.mask].clamp(max=MAX_LOG_RATIO).exp()
     return found | ({"ratio_min": ratio.min(), "ratio_max": ratio.max()} if ratio.numel() else {})
 
 

@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MAX_LOG_RATIO = 60.0
+"""Ratios beyond e^60 count as e^60: in float32 the exponential overflows at 88, and a clipped NaN is still a NaN."""
+
 
 def clipped_surrogate(
     log_ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: float, dual_clip: float | None = None
@@ -15,7 +18,7 @@ def clipped_surrogate(
     Schulman et al. 2017 (arXiv:1707.06347), equation 7, negated because it is minimised. With `dual_clip` c the
     objective of a negative advantage is at least c A (Ye et al. 2020, arXiv:1912.09729, equation 5).
     """
-    ratio = log_ratio.exp()
+    ratio = log_ratio.clamp(max=MAX_LOG_RATIO).exp()
     objective = torch.minimum(ratio * advantages, ratio.clamp(1 - clip_low, 1 + clip_high) * advantages)
     if dual_clip is not None:
         objective = torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)

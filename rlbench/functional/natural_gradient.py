@@ -42,7 +42,7 @@ def conjugate_gradient(
 def natural_step(
     gradient: Tensor, fisher_product: Callable[[Tensor], Tensor], max_kl: float, iterations: int, damping: float
 ) -> Tensor:
-    """The longest step along F⁻¹ g whose quadratic KL, ½ sᵀ F s, is `max_kl` nats.
+    """The step along (F + damping)⁻¹ g with ½ sᵀ (F + damping) s = `max_kl` nats, which bounds the quadratic KL.
 
     Args:
         gradient: [n] of the objective to be raised.

@@ -10,7 +10,6 @@ from rlbench.rendering.outcome import missing_runs, outcome_words, unfinished_ru
 from rlbench.rendering.pair import Pair, arms, pairs, primary_metrics, scores, tasks
 from rlbench.rendering.text import joined, label, plural, visible
 
-
 MOST_PAIRS = 15
 
 

@@ -5,23 +5,34 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.distributions import Categorical, kl_divergence
 
 from rlbench.algorithms.algorithm import PairPrediction
 from rlbench.algorithms.dpo import dpo
 from rlbench.algorithms.grpo import grpo
 from rlbench.algorithms.gspo import gspo
+from rlbench.algorithms.online_dpo import online_dpo
 from rlbench.algorithms.ppo import ppo
+from rlbench.registry import load
 
 LENGTHS = [5, 1, 3, 7, 2, 2, 6, 4]
 
 
-@pytest.mark.parametrize("make", [ppo, grpo, gspo], ids=["ppo", "grpo", "gspo"])
-def test_on_policy_the_ratio_is_one_and_nothing_is_clipped(make, rollouts, step):
+def test_on_policy_the_ratio_is_one_and_nothing_is_clipped(online, rollouts, step):
     data = rollouts(LENGTHS)
-    _, diagnostics, _, _ = step(make(), data, data.old_logprobs)
-    assert diagnostics["clip_fraction"] == 0
-    assert diagnostics["approx_kl"] == 0
+    _, diagnostics, _, _ = step(online, data, data.old_logprobs)
+    clips = [name for name in diagnostics if name.startswith("clip_fraction")]
+    assert len(clips) == (0 if online.name == "trpo" else 3)
+    assert {diagnostics[name] for name in clips} <= {0.0}
+    assert (diagnostics["ratio_min"], diagnostics["ratio_max"], diagnostics["approx_kl"]) == (1, 1, 0)
+
+
+def test_on_policy_every_axis_of_the_ratio_is_without_effect(rollouts, step):
+    """Where nothing has moved, GRPO with any clip, dual clip or KL weight at the reference is the same gradient."""
+    data = rollouts(LENGTHS)
+    data = replace(data, reference_logprobs=data.old_logprobs)
+    expected = step(grpo(beta=0), data, data.old_logprobs)[2]
+    for options in ({"clip_low": 1e-3, "clip_high": 1e-3}, {"dual_clip": 1.5}, {"beta": 3.0}):
+        torch.testing.assert_close(step(grpo(**options), data, data.old_logprobs)[2], expected)
 
 
 def test_on_policy_grpo_and_gspo_are_the_same_policy_gradient(rollouts, step):
@@ -109,26 +120,6 @@ def test_a_zero_reward_leaves_ppo_with_a_new_critic_at_the_reference(rollouts, s
     assert float(value_gradient.abs().max()) == 0
 
 
-def test_grpos_penalty_follows_kl_of_the_reference_to_the_policy(step, rollouts):
-    # axis 1 of the design: k3 in the loss; by enumeration, one sequence of one token for each of five outcomes
-    logits = torch.tensor([0.3, -1.0, 0.8, 0.0, -0.4], dtype=torch.float64, requires_grad=True)
-    other = torch.log_softmax(torch.tensor([0.0, 0.5, -0.5, 1.0, 0.2], dtype=torch.float64), -1)
-    logprobs = torch.log_softmax(logits, -1)
-    data = rollouts([1] * 5, group_size=5)
-    data = replace(
-        data,
-        rewards=torch.zeros(5, dtype=torch.float64),
-        old_logprobs=logprobs.detach().unsqueeze(-1),
-        reference_logprobs=other.unsqueeze(-1),
-    )
-    _, _, gradient, _ = step(grpo(beta=2.0), data, data.old_logprobs)
-    chance = 5 * logprobs.detach().exp()  # the batch is uniform over outcomes, the policy is not
-    (found,) = torch.autograd.grad((gradient.squeeze(-1) * chance * logprobs).sum(), logits)
-    divergence = kl_divergence(Categorical(logits=other), Categorical(logits=logits))
-    (expected,) = torch.autograd.grad(2.0 * divergence, logits)
-    torch.testing.assert_close(found, expected)
-
-
 def test_ppo_pays_the_divergence_out_of_the_reward(rollouts):
     # with lambda 1 and values 0 the first advantage is reward - beta * (sequence k1 to the reference)
     data = rollouts(LENGTHS)
@@ -174,40 +165,106 @@ def test_ppos_critic_learns_the_return(rollouts, step):
     assert float(gradient.sum()) == pytest.approx(0.1 * 2)
 
 
-@pytest.mark.parametrize("make", [grpo, gspo, ppo], ids=["grpo", "gspo", "ppo"])
-def test_a_better_completion_is_made_more_likely(make, rollouts, step):
+def test_a_better_completion_is_made_more_likely(online, rollouts, step):
     data = rollouts([3] * 4)
     data = replace(
         data,
+        truncated=torch.zeros(4, dtype=torch.bool),
         rewards=torch.tensor([0.0, 0, 1, 0], dtype=torch.float64),
         reference_logprobs=data.old_logprobs,
         values=torch.zeros_like(data.values),
     )
-    _, _, gradient, _ = step(make(), data, data.old_logprobs)
-    assert bool((gradient[2] < 0).all())
-    assert bool((gradient[[0, 1, 3]] > 0).all())
+    _, _, gradient, _ = step(online, data, data.old_logprobs)
+    assert float(gradient[2].sum()) < 0
+    assert float(gradient[2, -1]) < 0
+    assert float((gradient[[0, 1, 3]].sum(-1) - gradient[2].sum()).min()) > 0
 
 
-def test_clip_fraction_counts_the_tokens_without_gradient(rollouts, step, random):
-    data = rollouts([6] * 8)
-    new = data.old_logprobs + 0.5 * torch.randn(8, 6, generator=random, dtype=torch.float64)
-    for algorithm in (grpo(beta=0), ppo(), gspo()):
-        _, diagnostics, gradient, _ = step(algorithm, data, new)
-        assert diagnostics["clip_fraction"] == pytest.approx(float((gradient == 0).double().mean()))
-        assert 0.1 < diagnostics["clip_fraction"] < 0.9
-
-
-def test_dpo_is_ln_2_at_the_reference_and_prefers_nothing():
-    here = torch.tensor([-3.0, -8.0, -0.5])
-    loss, diagnostics = dpo().loss(PairPrediction(here, here - 1, here, here - 1), 3)
-    assert loss.item() == pytest.approx(math.log(2))
+def test_dpo_is_ln_2_at_the_reference_and_prefers_nothing(preference, pairs):
+    data = pairs(3)
+    data = replace(data, chosen=data.reference_chosen, rejected=data.reference_rejected)
+    loss, diagnostics = preference.loss(data, 3)
+    if preference.options.loss == "sigmoid":
+        assert loss.item() == pytest.approx(math.log(2))
+    else:  # the margin is 0 and should be 1/(2 beta)
+        assert loss.item() == pytest.approx((1 / (2 * preference.options.beta)) ** 2)
     assert diagnostics["reward_margin"].item() == 0
     assert diagnostics["preference_accuracy"].item() == 0
 
 
 def test_dpo_reports_margin_and_accuracy():
-    zero = torch.zeros(4)
-    new = PairPrediction(torch.tensor([1.0, 2, -1, 3]), torch.tensor([0.0, 3, -2, 0]), zero, zero)
-    _, diagnostics = dpo(beta=0.5).loss(new, 4)
+    zero, four = torch.zeros(4), torch.full((4,), 4)
+    chosen, rejected = torch.tensor([1.0, 2, -1, 3]), torch.tensor([0.0, 3, -2, 0])
+    _, diagnostics = dpo(beta=0.5).loss(PairPrediction(chosen, rejected, zero, zero, four, four), 4)
     assert diagnostics["preference_accuracy"].item() == 0.75
     assert diagnostics["reward_margin"].item() == pytest.approx(0.5 * (1 - 1 + 1 + 3) / 4)
+
+
+def test_length_normalised_dpo_is_dpo_at_length_one_and_forgets_repetition(pairs):
+    data = pairs(4)
+    mean, total = dpo(logprobs="mean"), dpo()
+    ones = torch.ones(4, dtype=torch.long)
+    short = replace(data, chosen_tokens=ones, rejected_tokens=ones)
+    assert mean.loss(short, 4)[0].item() == total.loss(short, 4)[0].item()
+    again = replace(
+        data,
+        chosen=3 * data.chosen,
+        reference_chosen=3 * data.reference_chosen,
+        chosen_tokens=3 * data.chosen_tokens,
+    )
+    assert mean.loss(again, 4)[0].item() == pytest.approx(mean.loss(data, 4)[0].item())
+    assert total.loss(again, 4)[0].item() != pytest.approx(total.loss(data, 4)[0].item())
+
+
+def test_online_dpo_is_dpo_on_the_same_pairs(pairs):
+    data = pairs(4)
+    for options in ({}, {"loss": "ipo"}, {"logprobs": "mean"}, {"label_smoothing": 0.1}):
+        assert online_dpo(**options).loss(data, 4)[0].item() == dpo(**options).loss(data, 4)[0].item()
+
+
+GROUPED = ["grpo", "gspo", "dr_grpo", "dapo", "rloo", "trpo"]
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize("kind", ["sample_std", "population_std", "mean_only", "leave_one_out"])
+def test_group_advantages_sum_to_zero(name, kind, rollouts):
+    data = rollouts([3] * 8)
+    advantages = load("algorithms", name)(advantage=kind).targets(data).advantages
+    totals = advantages.view(2, 4, 3).sum(1)
+    torch.testing.assert_close(totals, torch.zeros_like(totals))
+    assert float(advantages.abs().min()) > 0
+
+
+PUBLISHED = [
+    ("sample_std", 2.475, -0.354),
+    ("population_std", 2.646, -0.378),
+    ("mean_only", 0.875, -0.125),
+    ("leave_one_out", 1.0, -0.143),
+]
+
+
+@pytest.mark.parametrize("name", GROUPED)
+@pytest.mark.parametrize(("kind", "right", "wrong"), PUBLISHED)
+def test_published_advantages_of_one_correct_of_eight(name, kind, right, wrong, rollouts):
+    data = replace(rollouts([2] * 8, group_size=8), max_new_tokens=50)
+    data = replace(
+        data,
+        rewards=torch.tensor([0.0, 0, 0, 0, 0, 1, 0, 0], dtype=torch.float64),
+        reference_logprobs=data.old_logprobs,
+    )
+    advantages = load("algorithms", name)(advantage=kind).targets(data).advantages
+    assert advantages[5].tolist() == pytest.approx([right] * 2, abs=5e-4)
+    for row in (0, 1, 2, 3, 4, 6, 7):
+        assert advantages[row].tolist() == pytest.approx([wrong] * 2, abs=5e-4)
+
+
+def test_each_paper_has_its_own_definition_of_an_advantage():
+    kinds = {name: load("algorithms", name)().options.advantage for name in GROUPED}
+    assert kinds == {
+        "grpo": "sample_std",
+        "gspo": "sample_std",
+        "dapo": "sample_std",
+        "dr_grpo": "mean_only",
+        "rloo": "leave_one_out",
+        "trpo": "mean_only",
+    }

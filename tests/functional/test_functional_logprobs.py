@@ -1,9 +1,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributions import Categorical
+from torch.autograd import gradcheck
+from torch.distributions import Categorical, kl_divergence
 
-from rlbench.functional.logprobs import entropy, token_logprobs
+from rlbench.functional.logprobs import categorical_kl, entropy, token_logprobs
 
 
 @pytest.fixture
@@ -57,9 +58,46 @@ def test_half_precision_logits_are_summed_in_float32(logits, tokens):
     assert torch.equal(found, token_logprobs(half.float(), tokens))
 
 
+def test_double_precision_is_kept(logits, tokens):
+    double = logits.double()
+    for found in (token_logprobs(double, tokens), entropy(double), categorical_kl(double, double + 1)):
+        assert found.dtype == torch.float64
+    expected = -F.cross_entropy(double.flatten(0, 1), tokens.flatten(), reduction="none")
+    torch.testing.assert_close(token_logprobs(double, tokens).flatten(), expected, atol=1e-14, rtol=1e-14)
+
+
+def test_gradients_against_finite_differences(random):
+    logits, other = (torch.randn(2, 2, 5, generator=random, dtype=torch.float64).requires_grad_() for _ in range(2))
+    tokens = torch.randint(5, (2, 2), generator=random)
+    for temperature in (1.0, 0.6):
+        assert gradcheck(lambda x, t=temperature: token_logprobs(x, tokens, t), (logits,))
+        assert gradcheck(lambda x, t=temperature: entropy(x, t), (logits,))
+        assert gradcheck(lambda x, y, t=temperature: categorical_kl(x, y, t), (logits, other))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 2.5])
+def test_the_divergence_is_that_of_torchs_categorical(logits, temperature, random):
+    other = 4 * torch.randn(logits.shape, generator=random)
+    expected = kl_divergence(Categorical(logits=logits / temperature), Categorical(logits=other / temperature))
+    torch.testing.assert_close(categorical_kl(logits, other, temperature), expected, atol=1e-5, rtol=1e-5)
+    assert float(categorical_kl(logits, logits + 3, temperature).abs().max()) < 1e-5
+
+
+def test_at_equal_distributions_the_divergence_has_no_slope_and_the_fisher_matrix_as_curvature(random):
+    logits = torch.randn(1, 1, 5, generator=random, dtype=torch.float64)
+    flat = logits.flatten()
+
+    def divergence(x):
+        return categorical_kl(logits, x.view(1, 1, 5)).sum()
+
+    assert float(torch.autograd.functional.jacobian(divergence, flat).abs().max()) < 1e-15
+    chances = torch.softmax(flat, -1)
+    fisher = torch.diag(chances) - torch.outer(chances, chances)
+    torch.testing.assert_close(torch.autograd.functional.hessian(divergence, flat), fisher)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_gradients_are_those_of_torchs_float64_cross_entropy(logits, tokens, temperature):
-    # token_logprobs computes in float32, too coarse for finite differences: compare with a float64 gradient instead
     single, double = logits.clone().requires_grad_(), logits.double().requires_grad_()
     token_logprobs(single, tokens, temperature).sum().backward()
     (-F.cross_entropy((double / temperature).flatten(0, 1), tokens.flatten(), reduction="sum")).backward()

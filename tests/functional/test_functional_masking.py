@@ -3,7 +3,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlbench.functional.masking import last_token, masked_mean, sequence_mean_weights, token_mean_weights, whiten
+from rlbench.functional.masking import (
+    aggregation_weights,
+    constant_weights,
+    last_token,
+    masked_mean,
+    sequence_mean_weights,
+    token_mean_weights,
+    whiten,
+)
 
 repeatable = settings(derandomize=True, deadline=None)
 
@@ -44,8 +52,38 @@ def test_published_weights_of_lengths_10_and_1000():
     torch.testing.assert_close(sequence_mean_weights(mask).sum(-1), torch.tensor([0.5, 0.5]))
 
 
+@repeatable
+@given(some_lengths, st.integers(9, 40))
+def test_a_constant_denominator_weighs_every_token_by_completions_and_limit(lengths, limit):
+    mask = mask_of(lengths)
+    weights = constant_weights(mask, limit)
+    torch.testing.assert_close(weights.sum(), torch.tensor(sum(lengths) / (len(lengths) * limit)))
+    assert bool((weights[~mask] == 0).all())
+    assert len(set(weights[mask].tolist())) == 1
+    wider = constant_weights(mask_of(lengths, 50), limit)
+    assert torch.equal(wider[:, : mask.shape[1]], weights)  # the limit counts, not the columns
+
+
+def test_all_aggregations_agree_where_all_completions_reach_the_limit():
+    mask = mask_of([6, 6, 6])
+    found = [aggregation_weights(mask, 6, kind) for kind in ("sequence_mean", "token_mean", "constant")]
+    for weights in found:
+        torch.testing.assert_close(weights, torch.full((3, 6), 1 / 18))
+
+
+def test_aggregations_are_told_apart_by_lengths():
+    # one token in the first completion, three in the second, a limit of four
+    mask = mask_of([1, 3])
+    for kind, expected in (("sequence_mean", [3, 1]), ("token_mean", [1, 1]), ("constant", [1, 1])):
+        weights = aggregation_weights(mask, 4, kind)
+        assert float(weights[0, 0] / weights[1, 0]) == pytest.approx(expected[0] / expected[1])
+    sums = [float(aggregation_weights(mask, 4, kind).sum()) for kind in ("sequence_mean", "token_mean", "constant")]
+    assert sums == pytest.approx([1, 1, 0.5])
+
+
 def test_a_batch_without_counted_tokens_has_no_weight():
     mask = torch.zeros((3, 4), dtype=torch.bool)
+    assert float(constant_weights(mask, 4).abs().sum()) == 0
     assert float(sequence_mean_weights(mask).abs().sum()) == 0
     assert float(token_mean_weights(mask).abs().sum()) == 0
     assert float(masked_mean(torch.ones(3, 4), mask)) == 0
@@ -75,6 +113,17 @@ def test_whitened_values_have_mean_zero_variance_one_and_forget_shift_and_scale(
     if float(values[mask].var(correction=0)) > 1e-3:
         assert float(white[mask].var(correction=0)) == pytest.approx(1, abs=1e-4)
         torch.testing.assert_close(whiten(values * scale + shift, mask), white, atol=1e-2, rtol=0)
+
+
+@repeatable
+@given(some_lengths.filter(lambda lengths: sum(lengths) > 1))
+def test_without_a_shift_whitening_keeps_the_mean(lengths):
+    mask = mask_of(lengths, max(lengths) + 2)
+    values = 3 + torch.rand(mask.shape, generator=torch.Generator().manual_seed(sum(lengths)), dtype=torch.float64)
+    white = whiten(torch.where(mask, values, 1e4), mask, shift=False)
+    assert bool((white[~mask] == 0).all())
+    assert float(white[mask].mean()) == pytest.approx(float(values[mask].mean()))
+    torch.testing.assert_close(white - values[mask].mean() * mask, whiten(values, mask))
 
 
 def test_whitening_equal_values_gives_zero():
