@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,9 +13,17 @@ from rlbench.conformance.advantage import Baseline, RewardPenalty, measure_basel
 from rlbench.conformance.axis import Axis, Check, Difference, Value, axis
 from rlbench.conformance.difference import difference, largest, outcome
 from rlbench.conformance.fixed import Plan, make_plan
-from rlbench.conformance.ours import OurRollouts, RolloutTrainer
-from rlbench.conformance.policy_gradient import AGGREGATIONS, OFF, Surrogate, measure_penalty, measure_surrogate
+from rlbench.conformance.ours import OurRollouts, RolloutTrainer, SequencePenalty
+from rlbench.conformance.policy_gradient import (
+    AGGREGATIONS,
+    OFF,
+    Surrogate,
+    measure_penalty,
+    measure_penalty_ratio,
+    measure_surrogate,
+)
 from rlbench.errors import InputError
+from rlbench.functional.kl import KLEstimator
 
 TRY_BETA = 0.04
 """A weight at which the KL penalty is looked at where it is off."""
@@ -32,6 +40,8 @@ class Measured:
     beta: Value
     estimator: Value
     placement: Value
+    kl_ratio: Value
+    """Level of the ratio that multiplies the penalty, if one does."""
     if_on: str
     """Estimator and placement that a penalty would have where it is off."""
     stop_counted: Value
@@ -53,6 +63,7 @@ class Measured:
             "beta": self.beta,
             "kl_estimator": self.estimator,
             "kl_placement": self.placement,
+            "ratio of the KL": self.kl_ratio,
             "advantage": baseline.kind,
             "advantage_epsilon": baseline.epsilon,
             "stop token": self.stop_counted,
@@ -75,6 +86,7 @@ class Measured:
             "beta": seen,
             "kl_estimator": self.if_on or seen,
             "kl_placement": self.if_on or seen,
+            "ratio of the KL": "gradient of a token after the ratio of another fell to 0.61",
             "advantage": f"1 of 8 correct: {right:+.3f}, {wrong:+.3f}",
             "advantage_epsilon": "1 of 8 correct, at a thousandth of the size",
             "stop token": "mask of completions that end early",
@@ -104,6 +116,7 @@ def measure(trainer: RolloutTrainer, plan: Plan) -> Measured:
         beta,
         estimator,
         placement,
+        measure_penalty_ratio(trainer.token_loss) if placement == "loss_times_ratio" else "none",
         if_on,
         _stop_counted(mask, plan),
         _truncated(mask, plan),
@@ -173,6 +186,10 @@ def set_alike(native: OurRollouts, found: Measured, advantages: Any) -> tuple[Ou
     alike, refused = _with_ratio(native, surrogate.ratio)
     if alike is None:
         return None, refused
+    if found.kl_ratio == "sequence mean":
+        alike = replace(alike, penalty=SequencePenalty(float(str(found.beta)), cast(KLEstimator, found.estimator)))
+        found = replace(found, beta=0.0)
+        refused.append("ratio of the KL")
     for name, change in _changes(found):
         try:
             candidate = replace(alike, options={**alike.options, **change})

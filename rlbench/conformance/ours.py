@@ -13,7 +13,9 @@ from rlbench.algorithms.algorithm import Experience, OnlineAlgorithm, Prediction
 from rlbench.conformance.fixed import GROUP_SIZE, MAX_NEW_TOKENS, Plan
 from rlbench.conformance.policy_gradient import Step
 from rlbench.errors import InputError
+from rlbench.functional.kl import ESTIMATORS, KLEstimator
 from rlbench.functional.masking import Aggregation, aggregation_weights
+from rlbench.functional.ratios import sequence_log_ratio
 from rlbench.policies.causal_lm import Policy
 from rlbench.registry import load
 
@@ -57,11 +59,25 @@ class RolloutTrainer(Protocol):
 
 
 @dataclass(frozen=True)
+class SequencePenalty:
+    """β·s·k(x) with the ratio s of the whole sequence, the geometric mean of its tokens' ratios."""
+
+    beta: float
+    estimator: KLEstimator
+
+    def loss(self, logprobs: Tensor, step: Step, weights: Tensor) -> Tensor:
+        """Its share of the loss, a scalar."""
+        log_ratio = sequence_log_ratio(torch.where(step.mask, logprobs - step.old, 0.0), step.mask)
+        distance = ESTIMATORS[self.estimator](torch.where(step.mask, logprobs - step.reference, 0.0))
+        return self.beta * (log_ratio.exp() * distance * weights * step.mask).sum()
+
+
+@dataclass(frozen=True)
 class OurRollouts:
     """One of our algorithms on a policy.
 
-    `aggregation` replaces the algorithm's own weights where its options refuse them, and `advantages` its own
-    advantages [B] where it has no such definition.
+    `aggregation` replaces the algorithm's own weights where its options refuse them, `advantages` its own advantages
+    [B] where it has no such definition, and `penalty` adds one whose ratio is of a level that it does not have.
     """
 
     name: str
@@ -70,6 +86,7 @@ class OurRollouts:
     temperature: float = 1.0
     aggregation: Aggregation | None = None
     advantages: Tensor | None = None
+    penalty: SequencePenalty | None = None
 
     @property
     def algorithm(self) -> OnlineAlgorithm:
@@ -101,6 +118,8 @@ class OurRollouts:
                 total_weight=float(weights.sum()),
             )
             total = total + algorithm.loss(Prediction(logprobs[rows]), experience)[0]
+        if self.penalty is not None:
+            total = total + self.penalty.loss(logprobs, step, weights.to(logprobs.dtype))
         return total
 
     def score(self, plan: Plan) -> Scored:

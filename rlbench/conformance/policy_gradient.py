@@ -226,6 +226,25 @@ def measure_penalty(loss: TokenLoss) -> Penalty:
     return min((_fit(seen, x, *candidate) for candidate in _candidates()), key=lambda found: found.misfit).checked()
 
 
+def measure_penalty_ratio(loss: TokenLoss) -> Value:
+    """The level of the ratio that multiplies the penalty: the first token's ratio falls, and the next one is looked at.
+
+    Its gradient, that of r·k(x) with advantage 0, follows the ratio r that stands before its own penalty.
+    """
+    fall, step = 0.5, _step(LENGTHS, 0.0)
+    step = replace(step, reference=step.old - 1.0)
+    old = step.old.clone()
+    old[1, 0] += fall
+    before, after = (float(_gradient(loss, each)[1, 1]) for each in (step, replace(step, old=old)))
+    if before == 0:
+        return None
+    expected = {"token": 0.0, "sequence mean": -fall / LENGTHS[1], "completion": -fall}
+    for name, change in expected.items():
+        if math.isclose(after / before, math.exp(change), rel_tol=1e-6):
+            return name
+    return OTHER
+
+
 def _candidates() -> list[tuple[str, str]]:
     return [(estimator, placement) for estimator in ESTIMATORS for placement in ("loss", "loss_times_ratio")]
 

@@ -58,6 +58,14 @@ def test_the_gspo_setting_weighs_completions_by_their_length():
     assert found.verdict == "differs"
 
 
+def test_the_kl_penalty_of_the_gspo_setting_is_times_the_ratio_of_the_sequence():
+    found = check("gspo", {"beta": 0.04})
+    assert found["ratio of the KL"].theirs == "sequence mean"
+    assert "ratio of the KL" in found.not_alike
+    assert found.explained.negligible
+    assert check("grpo", {"beta": 0.04})["ratio of the KL"].theirs == "token"
+
+
 def test_gspo_and_rloo_can_be_set_alike(set_apart):
     gspo = check("gspo", {"loss_type": "grpo", "disable_dropout": True}, OURS)
     rloo = check("rloo", {"beta": 0.03, "disable_dropout": True}, {"ratio": "sequence"})
@@ -181,7 +189,7 @@ def shifted_mask(trainer, original, model, inputs, *arguments, **keywords):
     [
         (wider_clip, {"clip_high"}),
         (another_aggregation, {"aggregation", "length weights 2 : 10"}),
-        (another_penalty, {"kl_placement"}),
+        (another_penalty, {"kl_placement", "ratio of the KL"}),
         (stronger_penalty, {"beta"}),
         (shifted_mask, {"tokens in the loss"}),
     ],
