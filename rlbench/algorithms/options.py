@@ -140,7 +140,7 @@ class GroupPolicyGradient(PolicyGradient):
             return []
         return [
             f"kl_placement reward with advantage {self.advantage}: the penalty is divided by the group's standard "
-            f"deviation, and where all rewards of a group are equal beta cancels out; mean_only and leave_one_out keep it"
+            f"deviation, and where all rewards of a group are equal beta cancels out; mean_only keeps its weight"
         ]
 
 

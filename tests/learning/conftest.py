@@ -1,51 +1,112 @@
-"""Trains tiny policies through the real loops on rewards with a known answer."""
+"""Trains tiny policies through the real loops on rewards with a known answer.
+
+`checks` holds what must be true of every algorithm (fairness.md), as functions that raise AssertionError; the tests of
+deliberate defects use the same functions to show that they notice.
+"""
 
 import math
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from rlbench.algorithms.dpo import dpo
-from rlbench.algorithms.grpo import grpo
-from rlbench.algorithms.gspo import gspo
-from rlbench.algorithms.ppo import ppo
+from rlbench.algorithms.algorithm import Algorithm
 from rlbench.artifacts.checkpoints import Checkpoints
+from rlbench.errors import InputError
+from rlbench.policies.causal_lm import Policy
 from rlbench.policies.tiny import build_tiny
 from rlbench.records import Rewards, Sample
+from rlbench.registry import load, names
 from rlbench.rollouts.collect import Sampling
 from rlbench.trainers.offline import OfflineLoop
 from rlbench.trainers.online import OnlineLoop
-from rlbench.trainers.trainer import Job
+from rlbench.trainers.trainer import Job, Trained
 
 torch.set_num_threads(1)
 
 PROMPTS = ["p", "q", "pq", "qp"]
+OWN = dict(zip(PROMPTS, "abcd", strict=True))
 LENGTH = 3
+PLACES = (0, 1, 2)
 
 
-def policy():
+@dataclass(frozen=True)
+class Setting:
+    """Options that suit 10,000 parameters, and how many rollout batches of 128 completions they need."""
+
+    options: dict[str, Any]
+    batches: int = 32
+    rare: float = field(default=0.4, kw_only=True)
+    """What the probability of a letter at one place only must reach, from a few per cent."""
+    common: float = field(default=0.75, kw_only=True)
+    """The same for a first letter, from about ten per cent."""
+
+
+SETTINGS = {
+    "ppo": Setting({"learning_rate": 1e-2, "value_learning_rate": 3e-3}),
+    "grpo": Setting({"learning_rate": 1e-2}),
+    "gspo": Setting({"learning_rate": 1e-2, "clip_low": 1e-2, "clip_high": 1e-2}),
+    "dr_grpo": Setting({"learning_rate": 1e-2}),
+    # answers need the whole length limit here, which its overlong punishment would forbid
+    "dapo": Setting({"learning_rate": 1e-2, "overlong_buffer": 0.0, "epochs": 2}, 48),
+    "rloo": Setting({"learning_rate": 2e-2}, 64),
+    "reinforce_pp": Setting({"learning_rate": 1e-2}),
+    "trpo": Setting({"max_kl": 0.05, "cg_iterations": 5}, 32, rare=0.2),
+    "online_dpo": Setting({"learning_rate": 5e-3, "minibatches": 4, "beta": 0.5}, 48),
+    # DPO's own loss ends by moving mass to completions that no pair showed; that of IPO is bounded
+    "dpo": Setting({"learning_rate": 1e-2, "batch_size": 32, "loss": "ipo"}, 96, rare=0.12, common=0.5),
+}
+assert set(SETTINGS) == set(names("algorithms")), "every algorithm is tested here"
+
+
+def build() -> Policy:
     return build_tiny(["abcdpq"], hidden_size=32, layers=1, heads=2, max_positions=12, seed=0)
 
 
-@pytest.fixture(scope="session")
+@dataclass(frozen=True)
+class Run:
+    """A trained policy beside the one it started from."""
+
+    policy: Policy
+    reference: Policy
+    trained: Trained
+
+    @property
+    def curve(self):
+        return self.trained.curve
+
+    @property
+    def weights(self):
+        return bytes_of(self.policy)
+
+
+def bytes_of(policy):
+    return b"".join(parameter.detach().numpy().tobytes() for parameter in policy.model.parameters())
+
+
+@pytest.fixture(params=SETTINGS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
 def make():
-    """Algorithms with learning rates that suit 10,000 parameters and a few thousand completions."""
-    return {
-        "ppo": lambda: ppo(learning_rate=1e-2, value_learning_rate=3e-3),
-        "grpo": lambda: grpo(learning_rate=1e-2),
-        "gspo": lambda: gspo(learning_rate=1e-2, clip_low=1e-2, clip_high=1e-2),
-        "dpo": lambda: dpo(learning_rate=3e-3, batch_size=32),
-    }
+    """Algorithms by name with suitable options; `changes` overrides some."""
+    return lambda name, **changes: load("algorithms", name)(**{**SETTINGS[name].options, **changes})
 
 
 @pytest.fixture
 def train(tmp_path):
-    """Train and return the trained policy, the reference, and the curve."""
+    """Train an algorithm on a reward, a function from candidates to numbers, through its real loop."""
 
-    def run(algorithm, reward, seed, batches=32):
+    def run(algorithm, reward, seed=0, batches=32):
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
         job = Job(
-            policy=policy(),
-            reference=policy(),
+            policy=build(),
+            reference=build(),
             prompts=[Sample(f"{n}", PROMPTS[n % 4]) for n in range(16 * batches)],
             prompts_per_batch=16,
             sampling=Sampling(8, LENGTH, 1.0),
@@ -55,12 +116,11 @@ def train(tmp_path):
             dev=(),
             dev_every=1,
             checkpoint_every=1000,
-            checkpoints=Checkpoints(tmp_path / str(seed)),
-            preferences=Checkpoints(tmp_path / str(seed), "preferences"),
+            checkpoints=Checkpoints(folder),
+            preferences=Checkpoints(folder, "preferences"),
         )
         kind = OfflineLoop if algorithm.data == "preferences" else OnlineLoop
-        trained = kind(algorithm, job).run()
-        return job.policy, job.reference, trained.curve
+        return Run(job.policy, job.reference, kind(algorithm, job).run())
 
     return run
 
@@ -84,30 +144,129 @@ def every_completion(policy, prompt):
     return dict(found)
 
 
-@pytest.fixture
-def chance():
-    """Probability that a completion's text has a property, exactly; mean over the prompts."""
-
-    def exact(policy, has):
-        total = 0.0
-        for prompt in PROMPTS:
-            every = every_completion(policy, prompt)
-            assert sum(math.exp(logprob) for logprob in every.values()) == pytest.approx(1, abs=1e-5)
-            total += sum(math.exp(logprob) for tokens, logprob in every.items() if has(policy.decode(tokens)))
-        return total / len(PROMPTS)
-
-    return exact
+def expected(policy, value):
+    """Mean of `value`(text, prompt) over the completions of a policy, exactly; mean over the prompts."""
+    total = 0.0
+    for prompt in PROMPTS:
+        every = every_completion(policy, prompt)
+        assert sum(math.exp(logprob) for logprob in every.values()) == pytest.approx(1, abs=1e-5)
+        total += sum(math.exp(logprob) * value(policy.decode(tokens), prompt) for tokens, logprob in every.items())
+    return total / len(PROMPTS)
 
 
-@pytest.fixture
-def divergence():
+def chance(policy, has):
+    """Probability that a completion's text has a property, exactly."""
+    return expected(policy, lambda text, prompt: has(text))
+
+
+def first_letter(policy, letters):
+    """Probability that the first token is the letter of the prompt, exactly; mean over the prompts."""
+    total = 0.0
+    for prompt in PROMPTS:
+        with torch.no_grad():
+            ids = torch.tensor([policy.encode_prompt(prompt)])
+            following = torch.softmax(policy.model(input_ids=ids).logits[0, -1].double(), -1)
+        total += float(following[policy.encode_prompt(letters[prompt])[-1]])
+    return total / len(PROMPTS)
+
+
+def divergence(one, other):
     """KL(one || other) of whole completions in nats, exactly; mean over the prompts."""
+    total = 0.0
+    for prompt in PROMPTS:
+        a, b = every_completion(one, prompt), every_completion(other, prompt)
+        total += sum(math.exp(a[tokens]) * (a[tokens] - b[tokens]) for tokens in a)
+    return total / len(PROMPTS)
 
-    def exact(one, other):
-        total = 0.0
-        for prompt in PROMPTS:
-            a, b = every_completion(one, prompt), every_completion(other, prompt)
-            total += sum(math.exp(a[tokens]) * (a[tokens] - b[tokens]) for tokens in a)
-        return total / len(PROMPTS)
 
-    return exact
+@pytest.fixture
+def exact():
+    """Exact figures of a policy, by enumeration of its completions."""
+
+    class Exact:
+        chance = staticmethod(chance)
+        expected = staticmethod(expected)
+        divergence = staticmethod(divergence)
+
+    return Exact
+
+
+def only(letter, place):
+    """The letter occurs once, at this place."""
+    return lambda text: text.count(letter) == 1 and text.find(letter) == place
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What must hold for every algorithm. Each raises AssertionError if it does not."""
+
+    train: Any
+
+    def _runs(self, name, algorithm: Algorithm, reward, seeds):
+        return [self.train(algorithm, reward, seed, SETTINGS[name].batches) for seed in seeds]
+
+    def raises_exactly(self, name, algorithm, place, seeds=(0,)):
+        """A reward for one letter at one place raises that, and neither the letter elsewhere nor another letter."""
+
+        def planted(candidates):
+            return [float(only("a", place)(candidate.completion)) for candidate in candidates]
+
+        runs = self._runs(name, algorithm, planted, seeds)
+        before = [chance(runs[0].reference, only("a", at)) for at in PLACES]
+        after = [mean(chance(run.policy, only("a", at)) for run in runs) for at in PLACES]
+        assert before[place] < 0.1
+        assert after[place] > max(SETTINGS[name].rare, 3 * before[place])
+        for other in {*PLACES} - {place}:
+            assert after[other] < 0.95 * after[place]
+            assert name == "dpo" or after[other] < 0.1 * after[place] + before[other]
+        instead = mean(chance(run.policy, only("b", place)) for run in runs)
+        assert instead < chance(runs[0].reference, only("b", place)) + 0.03
+
+    def reaches_the_first_token(self, name, algorithm, seeds=(0,)):
+        """Only completions of full length are rewarded, so the first token is never the last."""
+
+        def planted(candidates):
+            texts = [candidate.completion for candidate in candidates]
+            return [float(len(text) == LENGTH and text.startswith("a")) for text in texts]
+
+        runs = self._runs(name, algorithm, planted, seeds)
+        before = first_letter(runs[0].reference, dict.fromkeys(PROMPTS, "a"))
+        after = mean(first_letter(run.policy, dict.fromkeys(PROMPTS, "a")) for run in runs)
+        assert before < 0.15
+        assert after > SETTINGS[name].common
+
+    def tells_prompts_apart(self, name, algorithm, seeds=(0,)):
+        """Every prompt has its own letter."""
+
+        def planted(candidates):
+            return [float(one.completion.startswith(OWN[one.sample.prompt])) for one in candidates]
+
+        runs = self._runs(name, algorithm, planted, seeds)
+        before = first_letter(runs[0].reference, OWN)
+        after = mean(first_letter(run.policy, OWN) for run in runs)
+        assert before < 0.15
+        assert after > SETTINGS[name].common
+
+    def ignores(self, name, algorithm, reward):
+        """A reward that tells no completions of a prompt apart leaves the policy as it is, to the last bit."""
+        told = ""
+        try:
+            run = self.train(algorithm, reward, 0, 8)
+        except InputError as error:
+            told = str(error)
+        assert ("all completions got the same reward" in told) == (name == "dpo")
+        if name == "dpo":
+            return
+        assert run.weights == bytes_of(run.reference)
+        assert divergence(run.policy, run.reference) == 0
+        assert {row.get("grad_norm", 0.0) for row in run.curve} == {0.0}
+
+
+@pytest.fixture
+def checks(train):
+    return Checks(train)

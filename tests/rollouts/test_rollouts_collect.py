@@ -1,10 +1,12 @@
 import hashlib
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from rlbench.policies.causal_lm import Policy
-from rlbench.records import Sample
+from rlbench.records import Rewards, Sample
 from rlbench.rollouts.collect import Sampling, collect, frozen_logprobs, named_generator
 from rlbench.rollouts.meter import Meter
 
@@ -17,7 +19,12 @@ def run(tiny):
     def collected(reward=lambda candidates: [float(len(c.completion)) for c in candidates], count=5, seed=0):
         meter = Meter()
         sampling = Sampling(count, 6, 1.0)
-        return collect(tiny, SAMPLES, sampling, reward, named_generator(CPU, seed, "test"), meter), meter
+
+        def judge(candidates):
+            judged = reward(candidates)
+            return judged if isinstance(judged, Rewards) else Rewards(judged)
+
+        return collect(tiny, SAMPLES, sampling, judge, named_generator(CPU, seed, "test"), meter), meter
 
     return collected
 
@@ -56,7 +63,7 @@ def test_the_digest_tells_rollouts_apart(run):
 
 def test_statistics_of_a_batch(run):
     found, _ = run(lambda candidates: [0.0, 1.0, 0.5] * 5)
-    statistics = found.statistics()
+    statistics = found.statistics(5)
     lengths = [len(completion.tokens) for completion in found.completions]
     assert statistics["reward_mean"] == pytest.approx(0.5)
     assert statistics["reward_std"] == pytest.approx(torch.tensor([0.0, 1.0, 0.5] * 5).std().item())
@@ -65,6 +72,42 @@ def test_statistics_of_a_batch(run):
     endless = sum(completion.tokens[-1] != 2 for completion in found.completions)
     assert 0 < endless < 15
     assert statistics["truncated_fraction"] == pytest.approx(endless / 15)
+    assert statistics["zero_variance_groups"] == 0
+
+
+def test_groups_of_equal_rewards_are_counted(run):
+    found, _ = run(lambda candidates: [0.1] * 5 + [0.0, 0.1, 0.0, 0.0, 0.0] + [0.0] * 5)
+    assert found.statistics(5)["zero_variance_groups"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\n\t "])
+def test_completions_of_nothing_but_blanks_are_empty(run, blank):
+    found, _ = run()
+    written = replace(found, texts=["word", blank, *["a "] * 13])
+    assert written.statistics(5)["empty_fraction"] == pytest.approx(1 / 15)
+
+
+def test_a_part_of_the_reward_is_averaged_over_the_completions_that_have_it(run):
+    some = [3.0, math.nan, 5.0, math.nan, math.nan] * 3
+    found, _ = run(lambda candidates: Rewards([0.0] * 15, {"some": some, "none": [math.nan] * 15}))
+    statistics = found.statistics(5)
+    assert statistics["reward_part_some"] == 4
+    assert "reward_part_none" not in statistics, "missing is never zero"
+
+
+def test_rows_are_taken_out_and_batches_put_together(run):
+    def reward(candidates):
+        return Rewards([float(index) for index in range(15)], {"part": [10.0 + index for index in range(15)]})
+
+    first, second = run(reward)[0], run(reward, seed=1)[0]
+    both = first + second
+    assert both.rows(range(15)) == first
+    assert both.rows(range(15, 30)) == second
+    picked = both.rows([16, 3])
+    assert picked.completions == [second.completions[1], first.completions[3]]
+    assert picked.texts == [second.texts[1], first.texts[3]]
+    assert picked.prompts == [second.prompts[1], first.prompts[3]]
+    assert (picked.rewards, picked.parts) == ([1.0, 3.0], {"part": [11.0, 13.0]})
 
 
 def test_named_streams_repeat_and_differ():

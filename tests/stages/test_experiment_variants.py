@@ -1,9 +1,15 @@
 """Whole runs of other experiments: one seed, two tasks, other metrics, a given model, changes from the command line."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import time
 
 import pytest
+
+from rlbench.registry import names
 
 pytestmark = pytest.mark.slow
 QUICK = {"algorithms": [{"name": "grpo", "learning_rate": 0.01}], "budget": {"completions": 32}}
@@ -105,3 +111,69 @@ def test_a_model_that_changes_makes_everything_new(finished, write_experiment, t
     content[-1] ^= 1
     weights.write_bytes(content)
     assert not set(before) & set(fingerprints())
+
+
+@pytest.fixture(scope="module")
+def every_algorithm(write_experiment, tmp_path_factory):
+    """An experiment file with all installed algorithms as they are, and a budget of four rollout batches."""
+    folder = tmp_path_factory.mktemp("every")
+    bold = {"dpo": {"batch_size": 8, "learning_rate": 0.003}}
+    entries = [{"name": name, **bold.get(name, {})} for name in names("algorithms")]
+    return write_experiment(folder, algorithms=entries, seeds=[0], comparison={"replicates": 100})
+
+
+@pytest.fixture(scope="module")
+def run_of_all(every_algorithm, tmp_path_factory, cli):
+    run = tmp_path_factory.mktemp("all") / "run"
+    result = cli("run", every_algorithm, "--out", run)
+    assert result.code == 0, result.text
+    return run
+
+
+def test_all_algorithms_in_one_experiment(every_algorithm, run_of_all, cli):
+    comparison = comparison_of(run_of_all)
+    assert sorted(run["arm"] for run in comparison["runs"]) == names("algorithms")
+    assert {run["status"] for run in comparison["runs"]} == {"completed"}
+    budget = comparison["budget"]
+    assert budget["passed"], budget["failures"]
+    assert len(budget["runs"]) == len(names("algorithms")) == 10
+    for currency, spent in {"completions": 64, "reward_calls": 64, "prompts": 16}.items():
+        assert {run[currency] for run in budget["runs"]} == {spent}
+    assert all(row["match"] for row in comparison["fingerprints"])
+    weights = [path.read_bytes() for path in run_of_all.glob("train/*/model/model.safetensors")]
+    assert len(set(weights)) == len(weights) == 10, "every algorithm leads to another policy"
+    (sft,) = run_of_all.glob("prepare/sft.*/model/model.safetensors")
+    assert sft.read_bytes() not in weights
+    again = cli("run", every_algorithm, "--out", run_of_all)
+    assert again.code == 0
+    assert "Nothing to do" in again.err
+
+
+def test_all_algorithms_after_a_kill(every_algorithm, run_of_all, results, start_cli, cli, tmp_path):
+    run = tmp_path / "run"
+    process = start_cli("run", every_algorithm, "--out", run)
+    while process.poll() is None and not list(run.glob("train/.*.partial/checkpoint-*")):
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = cli("run", every_algorithm, "--out", run)
+    assert result.code == 0, result.text
+    assert results(run) == results(run_of_all)
+    assert not list(run.rglob("*.partial"))
+
+
+def test_what_is_missing_of_one_algorithm_is_made_again_with_the_same_bytes(
+    every_algorithm, run_of_all, results, cli, tmp_path
+):
+    run = shutil.copytree(run_of_all, tmp_path / "run")
+    for stage in ("train", "sample", "score"):
+        for folder in [*run.glob(f"{stage}/digits.trpo.*"), *run.glob(f"{stage}/digits.dapo.*")]:
+            shutil.rmtree(folder)
+    for stage in ("compare", "report"):
+        shutil.rmtree(run / stage)
+    result = cli("run", every_algorithm, "--out", run)
+    assert result.code == 0, result.text
+    made = [line.split()[:2] for line in result.err.splitlines() if line.split()[:1] == ["train"]]
+    assert len(made) == 2
+    assert results(run) == results(run_of_all)

@@ -8,27 +8,40 @@ from typing import Any
 import pytest
 import torch
 
-from rlbench.algorithms.dpo import dpo
-from rlbench.algorithms.grpo import grpo
-from rlbench.algorithms.gspo import gspo
-from rlbench.algorithms.ppo import ppo
+from rlbench.algorithms.algorithm import OnlineAlgorithm
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.policies.tiny import build_tiny
-from rlbench.records import Sample
+from rlbench.records import Rewards, Sample
+from rlbench.registry import load
 from rlbench.rollouts.collect import Sampling
 from rlbench.trainers.offline import OfflineLoop
 from rlbench.trainers.online import OnlineLoop
 from rlbench.trainers.trainer import Job, Learner
+from rlbench.trainers.trust_region import TrustRegionUpdate
 
 torch.set_num_threads(1)
 
 PROMPTS = ["a", "bc", "dab", "cc"]
-ALGORITHMS = {
-    "ppo": lambda **options: ppo(**{"learning_rate": 3e-3, "minibatches": 2, **options}),
-    "grpo": lambda **options: grpo(**{"learning_rate": 3e-3, "minibatches": 2, **options}),
-    "gspo": lambda **options: gspo(**{"learning_rate": 3e-3, "minibatches": 2, "epochs": 2, **options}),
-    "dpo": lambda **options: dpo(**{"learning_rate": 1e-3, "batch_size": 4, "epochs": 2, **options}),
+RATE = {"learning_rate": 3e-3}
+VARIANTS = {  # the algorithm and its options, by a name for the test
+    "ppo": ("ppo", RATE | {"minibatches": 2}),
+    "ppo-adaptive": ("ppo", RATE | {"minibatches": 2, "target_kl": 0.02, "kl_horizon": 20, "beta": 0.1}),
+    "grpo": ("grpo", RATE | {"minibatches": 2}),
+    "gspo": ("gspo", RATE | {"minibatches": 2, "epochs": 2}),
+    "dr_grpo": ("dr_grpo", RATE | {"minibatches": 2}),
+    "dapo": ("dapo", RATE | {"minibatches": 2}),
+    "rloo": ("rloo", RATE),
+    "rloo-ratio": ("rloo", RATE | {"minibatches": 2, "ratio": "sequence"}),
+    "reinforce_pp": ("reinforce_pp", RATE | {"minibatches": 2}),
+    "trpo": ("trpo", {}),
+    "dpo": ("dpo", {"learning_rate": 1e-3, "batch_size": 4, "epochs": 2}),
+    "online_dpo": ("online_dpo", RATE | {"minibatches": 2}),
 }
+OFFLINE = {"dpo"}
+ADAM = set(VARIANTS) - {"trpo"}
+"""Those with a learning rate."""
+STEPPING = ADAM - OFFLINE - {"online_dpo", "rloo", "dapo"}
+"""Those that make `epochs` x `minibatches` steps on every completion of a rollout batch."""
 
 
 class Crash(Exception):
@@ -52,6 +65,7 @@ class Finished:
     curve: list[dict[str, Any]]
     totals: dict[str, Any]
     digest: str
+    beta: float | None
 
 
 def weights_of(module):
@@ -68,14 +82,20 @@ class Lab:
 
     folder: Path
 
-    def loop(self, name, options=None, **changes):
+    def loop(self, name, options=None, reward=count_a, **changes):
+        """The loop of a variant. `reward` maps candidates to numbers or to `Rewards`."""
+
+        def judge(candidates):
+            judged = reward(candidates)
+            return judged if isinstance(judged, Rewards) else Rewards(judged)
+
         values = {
             "policy": tiny(),
             "reference": tiny(),
             "prompts": [Sample(f"p{n}", PROMPTS[n % len(PROMPTS)]) for n in range(20)],
             "prompts_per_batch": 4,
             "sampling": Sampling(4, 4, 1.0),
-            "reward": count_a,
+            "reward": judge,
             "seed": 0,
             "task": "letters",
             "dev": [Sample("d0", "ab"), Sample("d1", "c")],
@@ -85,14 +105,18 @@ class Lab:
             "preferences": Checkpoints(self.folder, "preferences"),
             **changes,
         }
-        algorithm = ALGORITHMS[name](**(options or {}))
-        kind = OnlineLoop if algorithm.data == "rollouts" else OfflineLoop
+        algorithm, usual = VARIANTS[name]
+        algorithm = load("algorithms", algorithm)(**{**usual, **(options or {})})
+        kind = OfflineLoop if algorithm.data == "preferences" else OnlineLoop
         return kind(algorithm, Job(**values))
 
     @staticmethod
     def finish(loop):
         trained = loop.run()
-        critic = getattr(loop, "critic", None)
+        critic = getattr(loop.update, "critic", None) if isinstance(loop, OnlineLoop) else None
+        assert (critic is not None) == (
+            isinstance(loop.algorithm, OnlineAlgorithm) and "critic" in loop.algorithm.needs
+        )
         totals = trained.meter.to_json()
         for name in ("seconds", "peak_memory_bytes"):
             totals.pop(name)
@@ -103,6 +127,7 @@ class Lab:
             without_clocks(trained.curve),
             totals,
             trained.rollouts_digest,
+            loop.progress.beta,
         )
 
 
@@ -128,30 +153,50 @@ def crash_at_step():
 
     @contextmanager
     def armed(at, after=False):
-        taken, original = [], Learner.step
+        taken = []
 
-        def step(self, *args):
-            number = len(taken)
-            taken.append(self)
-            if number == at and not after:
-                raise Crash
-            norm = original(self, *args)
-            if number == at:
-                raise Crash
-            return norm
+        def watched(original):
+            def step(self, *args):
+                number = len(taken)
+                taken.append(self)
+                if number == at and not after:
+                    raise Crash
+                result = original(self, *args)
+                if number == at:
+                    raise Crash
+                return result
+
+            return step
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Learner, "step", step)
+            patch.setattr(Learner, "step", watched(Learner.step))
+            patch.setattr(TrustRegionUpdate, "__call__", watched(TrustRegionUpdate.__call__))
             yield taken
 
     return armed
 
 
-@pytest.fixture(params=["ppo", "grpo", "gspo", "dpo"])
+@pytest.fixture(scope="session")
+def variants():
+    """Algorithm and options of every variant by name."""
+    return VARIANTS
+
+
+@pytest.fixture(params=VARIANTS)
 def name(request):
     return request.param
 
 
-@pytest.fixture(params=["ppo", "grpo", "gspo"])
+@pytest.fixture(params=sorted(set(VARIANTS) - OFFLINE))
 def online(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted(ADAM))
+def adam(request):
+    return request.param
+
+
+@pytest.fixture(params=sorted(STEPPING))
+def stepping(request):
     return request.param

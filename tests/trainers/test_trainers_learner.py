@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlbench.algorithms.algorithm import Optimization
+from rlbench.algorithms.options import Adam
 from rlbench.errors import Diverged
 from rlbench.trainers.trainer import Learner
 
 
 def learner(total=20, module=None, **options):
     module = module or nn.Linear(3, 2)
-    return Learner(module, 0.1, Optimization(**options), total)
+    return Learner(module, 0.1, Adam(**options), total)
 
 
 def backward(module, seed, scale=1.0):

@@ -5,6 +5,10 @@ import pytest
 from rlbench.artifacts import checkpoints as checkpoints_module
 
 
+def count_a(candidates):
+    return [candidate.completion.count("a") / 4 for candidate in candidates]
+
+
 def interrupted(lab, name, crash, **changes):
     with pytest.raises(crash):
         lab.loop(name, **changes).run()
@@ -24,12 +28,11 @@ def crashing_reward(crash, reward, at):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("checkpoint_every", [1, 2])
-def test_interrupted_at_any_optimizer_step(new_lab, name, crash, crash_at_step, checkpoint_every):
-    changes = {"checkpoint_every": checkpoint_every}
+def test_interrupted_at_any_optimizer_step(new_lab, name, crash, crash_at_step):
+    changes = {"checkpoint_every": 2}
     with crash_at_step(None) as taken:
         expected = new_lab("whole").finish(new_lab("whole").loop(name, **changes))
-    assert len(taken) >= 8
+    assert len(taken) >= 5
     for at in range(len(taken)):
         lab = new_lab(at)
         with crash_at_step(at, after=at % 2 == 0):
@@ -39,23 +42,23 @@ def test_interrupted_at_any_optimizer_step(new_lab, name, crash, crash_at_step, 
 
 @pytest.mark.slow
 def test_interrupted_at_any_call_of_the_reward(new_lab, name, crash):
-    reward = new_lab("whole").loop(name).job.reward
-    counting, calls = crashing_reward(crash, reward, None)
+    counting, calls = crashing_reward(crash, count_a, None)
     expected = new_lab("whole").finish(new_lab("whole").loop(name, reward=counting))
     assert len(calls) >= 8
     for at in range(len(calls)):
         lab = new_lab(at)
-        interrupted(lab, name, crash, reward=crashing_reward(crash, reward, at)[0])
-        assert lab.finish(lab.loop(name)) == expected
+        interrupted(lab, name, crash, reward=crashing_reward(crash, count_a, at)[0])
+        assert lab.finish(lab.loop(name, reward=count_a)) == expected
 
 
 def test_interrupted_again_and_again(new_lab, name, crash, crash_at_step):
     # every attempt survives a few optimizer steps more than the way back to its checkpoint
-    expected = new_lab("whole").finish(new_lab("whole").loop(name))
-    lab, attempts = new_lab("storm"), 0
+    with crash_at_step(None) as taken:
+        expected = new_lab("whole").finish(new_lab("whole").loop(name))
+    lab, attempts, survived = new_lab("storm"), 0, max(2, 2 * len(taken) // 5)
     while True:
         try:
-            with crash_at_step(9):
+            with crash_at_step(survived):
                 found = lab.finish(lab.loop(name))
             break
         except crash:
@@ -67,7 +70,7 @@ def test_interrupted_again_and_again(new_lab, name, crash, crash_at_step):
 
 def test_interrupted_while_a_checkpoint_is_written(new_lab, name, crash, monkeypatch):
     expected = new_lab("whole").finish(new_lab("whole").loop(name))
-    for at in range(3):
+    for at in range(2):
         lab, saved = new_lab(at), []
 
         def seal(*args, at=at, saved=saved, original=checkpoints_module.seal):
@@ -98,14 +101,14 @@ def test_a_damaged_checkpoint_falls_back_to_an_earlier_one(new_lab, online, cras
     with crash_at_step(len(taken) - 1):
         interrupted(lab, online, crash)
     kept = sorted(lab.folder.glob("checkpoint-*"))
-    assert [path.name for path in kept] == ["checkpoint-000003", "checkpoint-000004"]
+    assert len(kept) == 2, "the newest two are kept"
     for folder in kept[-damaged:]:
         damage(folder)
     capsys.readouterr()
     assert lab.finish(lab.loop(online)) == expected
     told = capsys.readouterr().err
     assert told.count("damaged checkpoint removed") == damaged
-    assert "checkpoint-000004" in told
+    assert kept[-1].name in told
 
 
 @pytest.mark.parametrize("purpose", ["checkpoint", "preferences", "*"])
@@ -139,12 +142,25 @@ def test_preferences_are_drawn_once(lab, crash, crash_at_step):
 def test_a_finished_run_started_again_repeats_only_what_follows_its_last_checkpoint(lab, online):
     first = lab.finish(lab.loop(online))
     calls = []
-    loop = lab.loop(online)
-    reward = loop.job.reward
 
     def counting(candidates):
         calls.append(len(candidates))
-        return reward(candidates)
+        return count_a(candidates)
 
     assert lab.finish(lab.loop(online, reward=counting)) == first
-    assert calls == [2, 16, 2]  # dev, the last batch, dev at the end
+    checkpoint, last = (row["step"] for row in first.curve[-2:])
+    assert last == 5
+    assert calls == [2] + [16] * (last - checkpoint) + [2], "dev, what the last update drew, dev at the end"
+
+
+def test_the_weight_that_a_controller_has_set_survives_an_interruption(new_lab, crash, crash_at_step):
+    expected = new_lab("whole").finish(new_lab("whole").loop("ppo-adaptive"))
+    weights = [row["beta"] for row in expected.curve[:-1]]
+    assert len(set(weights)) == len(weights), "the controller moves the weight after every batch"
+    assert weights[0] == 0.1
+    lab = new_lab("torn")
+    with crash_at_step(14):  # two networks, two steps per batch: in the middle of the fourth batch
+        interrupted(lab, "ppo-adaptive", crash)
+    again = lab.finish(lab.loop("ppo-adaptive"))
+    assert again.beta == expected.beta
+    assert again == expected
