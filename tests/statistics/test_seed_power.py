@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from rlbench.errors import InputError
 from rlbench.statistics import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
@@ -20,6 +20,23 @@ def test_the_effect_is_found_as_often_as_promised():
     differences = np.random.default_rng(0).normal(effect, 1.0, size=(runs, seeds))
     found = int((stats.ttest_1samp(differences, 0.0, axis=1).pvalue <= 0.05).sum())
     assert stats.binom.ppf(0.0005, runs, 0.8) <= found <= stats.binom.ppf(0.9995, runs, 0.8)
+
+
+@pytest.mark.parametrize("tests", [1, 3, 55, 1000])
+@pytest.mark.parametrize("seeds", [3, 5, 10, 100])
+def test_the_effect_has_its_power_at_the_level_of_a_large_family_too(seeds, tests):
+    """By integration over the sample variance; scipy's noncentral t is no number in parts of its tails."""
+    freedom, alpha = seeds - 1, 0.05 / tests
+    shift = minimum_detectable_effect(seeds, alpha=alpha) * seeds**0.5
+    critical = stats.t.isf(alpha / 2, freedom)
+
+    def rejected(variance):
+        bound = critical * (variance / freedom) ** 0.5
+        return (stats.norm.sf(bound - shift) + stats.norm.cdf(-bound - shift)) * stats.chi2.pdf(variance, freedom)
+
+    turn = freedom * (shift / critical) ** 2
+    found = integrate.quad(rejected, 0, stats.chi2.isf(1e-14, freedom), limit=500, points=[turn])[0]
+    assert found == pytest.approx(0.8, abs=1e-6)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10, 37, 400])
