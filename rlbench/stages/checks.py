@@ -57,11 +57,12 @@ class Sighting:
 def _diverged(run: TrainedRun) -> Sighting | None:
     if run.status != "diverged":
         return None
+    facts = {"detail": run.detail or "no detail was recorded", "size": run.step_size}
     words = (
-        "Training diverged: {detail}. The seed counts as lost and is never dropped. Lower learning_rate or "
-        "max_grad_norm, or add warmup, and look at the curves before that step."
+        "Training diverged: {detail}. The seed counts as lost and is never dropped. Lower {size} and look "
+        "at the curves before that step."
     )
-    return Sighting("diverged", "serious", words, {"detail": run.detail or "no detail was recorded"}, run.step)
+    return Sighting("diverged", "serious", words, facts, run.step)
 
 
 def _zero_variance(run: TrainedRun) -> Sighting | None:
@@ -163,7 +164,7 @@ def _kl_explosion(run: TrainedRun) -> Sighting | None:
     if not values:
         return None
     late, early = fmean(last_third(values)), fmean(first_third(values))
-    facts = {"late": late, "early": early}
+    facts: dict[str, float | str] = {"late": late, "early": early, "size": run.step_size}
     if late > KL_NATS:
         lead = (
             f"The policy is {{late:g}} nats per completion away from the SFT policy, beyond the {KL_NATS:.0f} to 85 at "
@@ -175,7 +176,7 @@ def _kl_explosion(run: TrainedRun) -> Sighting | None:
         return None
     words = (
         f"{lead} A rising reward may then be an exploit of the reward: read completions, compare with the primary "
-        "metric, raise beta or lower learning_rate."
+        "metric, raise beta or lower {size}."
     )
     return Sighting("kl_explosion", "serious", words, facts, run.first_step("kl_nats", KL_NATS))
 
@@ -197,9 +198,10 @@ def _entropy_collapse(run: TrainedRun) -> Sighting | None:
         return None
     words = (
         "Entropy fell from {first:g} to {late:g} nats per token: the policy nearly always writes the same, so it no "
-        "longer finds anything new. Lower learning_rate, raise beta or clip_high, or stop earlier."
+        "longer finds anything new. Lower {size}, raise beta or clip_high, or stop earlier."
     )
-    return Sighting("entropy_collapse", "warning", words, {"first": values[0], "late": fmean(last_third(values))})
+    facts: dict[str, float | str] = {"first": values[0], "late": fmean(last_third(values)), "size": run.step_size}
+    return Sighting("entropy_collapse", "warning", words, facts)
 
 
 def _no_step_taken(run: TrainedRun) -> Sighting | None:
@@ -252,11 +254,11 @@ def _reward_standstill(run: TrainedRun) -> Sighting | None:
     if change is None:
         return None
     early, late, error = change
-    facts = {"early": early, "late": late, "error": error}
+    facts: dict[str, float | str] = {"early": early, "late": late, "error": error, "size": run.step_size}
     numbers = "from {early:g} in the first third to {late:g} in the last (standard error of the change {error:g})"
     if late < early - CLEAR * error:
         words = (
-            f"The training reward fell {numbers}, although it is what training maximises. Lower learning_rate, and "
+            f"The training reward fell {numbers}, although it is what training maximises. Lower {{size}}, and "
             "look for a penalty that outweighs the reward (beta, missing_eos_penalty, overlong_buffer)."
         )
         return Sighting("reward_fell", "warning", words, facts)
@@ -264,7 +266,7 @@ def _reward_standstill(run: TrainedRun) -> Sighting | None:
         return None  # where no group tells completions apart, that is the finding
     words = (
         f"The training reward did not move beyond the noise of its batches: {numbers}. Raise the budget or "
-        "learning_rate, or use a reward that tells completions apart more often."
+        "{size}, or use a reward that tells completions apart more often."
     )
     return Sighting("reward_not_moving", "warning", words, facts)
 

@@ -27,6 +27,11 @@ class TrainedRun:
     evaluated_kl: float | None = None
     """KL to the SFT policy of the trained policy's evaluation, nats per completion."""
 
+    @property
+    def step_size(self) -> str:
+        """The option that says how far a step goes."""
+        return "max_kl" if "max_kl" in self.options else "learning_rate"
+
     def series(self, name: str) -> list[float]:
         """The measured values of a diagnostic, in order."""
         return [float(row[name]) for row in self.curve if is_number(row.get(name))]

@@ -269,3 +269,11 @@ def test_completions_that_could_not_be_scored_have_no_seed(digits, tmp_path, cli
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())["findings"]
     assert [(row["name"], row["arm"], row["seeds"]) for row in found] == [("unscored", "a", []), ("unscored", "b", [])]
     assert "info: a: distinct1: 1 of 24 completions could not be scored" in " ".join(result.out.split())
+
+
+@pytest.mark.parametrize(("options", "named"), [(GRPO, "learning_rate"), ({"max_kl": 0.01}, "max_kl")])
+def test_the_remedy_names_an_option_that_the_algorithm_has(options, named):
+    (found,) = findings([run(options=options, reward_mean=[0.5, 0.6, 0.4, 0.6, 0.5, 0.4, 0.5, 0.6, 0.5])])
+    assert f"Raise the budget or {named}, or use" in found["text"]
+    (found,) = findings([run(options=options, reward_mean=ramp(0.75, 0.5))])
+    assert f"Lower {named}, and look" in found["text"]
