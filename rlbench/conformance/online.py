@@ -94,8 +94,8 @@ class Measured:
         }
 
 
-def measure(trainer: RolloutTrainer, plan: Plan) -> Measured:
-    """Apply every probe to one side."""
+def measure(trainer: RolloutTrainer, plan: Plan, one_action: bool = False) -> Measured:
+    """Apply every probe to one side; see `measure_surrogate` for `one_action`."""
 
     def score(rewards: Tensor, x: Tensor | None) -> Tensor:
         reference = plan.old if x is None else plan.old - x
@@ -111,7 +111,7 @@ def measure(trainer: RolloutTrainer, plan: Plan) -> Measured:
         if_on = _if_on(trainer)
     mask = trainer.score(plan).mask
     return Measured(
-        measure_surrogate(trainer.token_loss),
+        measure_surrogate(trainer.token_loss, one_action),
         baseline,
         beta,
         estimator,
@@ -161,7 +161,7 @@ def check(
     """
     plan = make_plan(theirs.policy, theirs.temperature)
     native = OurRollouts(name, ours, theirs.policy, theirs.temperature)
-    mine, found = measure(native, plan), measure(theirs, plan)
+    mine, found = (measure(side, plan, one_action=name == "rloo") for side in (native, theirs))
     evidence = found.evidence()
     expected = mine.row()
     axes = [axis(key, expected[key], value, evidence[key]) for key, value in found.row().items()]

@@ -102,13 +102,16 @@ def _value(loss: TokenLoss, step: Step) -> float:
     return float(loss(torch.full(step.mask.shape, -1.0, dtype=torch.float64), step))
 
 
-def measure_surrogate(loss: TokenLoss) -> Surrogate:
-    """Find ratio level, weights, dependence on the micro-batch split, and clips."""
+def measure_surrogate(loss: TokenLoss, one_action: bool = False) -> Surrogate:
+    """Find ratio level, weights, dependence on the micro-batch split, and clips.
+
+    Without a ratio a gradient cannot tell whether the action is a token or, as with `one_action`, the completion.
+    """
     step = _step(LENGTHS)
     start = _pull(loss, step)
     ratio = _ratio_level(loss, step, start)
     rows = -start.sum(-1)
-    if ratio == "completion" or ratio == "none":  # every token of a completion carries the completion's whole weight
+    if ratio == "completion" or (one_action and ratio == "none"):  # every token carries the completion's whole weight
         rows = rows / torch.tensor(LENGTHS)
     split = -_pull(loss, step, parts=2).sum(-1)
     whole = -start.sum(-1)

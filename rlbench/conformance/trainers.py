@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlbench.conformance.axis import Axis, Check
@@ -18,8 +18,27 @@ class Trainer:
 
     require: str
     checks: Mapping[str, str]
+    looked_at: Mapping[str, frozenset[str]]
+    """Options whose effect the probes would see, by algorithm. With any other the verdict is open."""
 
 
+_GROUPS = frozenset(
+    [
+        "loss_type",
+        "beta",
+        "epsilon",
+        "epsilon_high",
+        "delta",
+        "importance_sampling_level",
+        "scale_rewards",
+        "temperature",
+        "disable_dropout",
+        "mask_truncated_completions",
+        "use_bias_correction_kl",
+        "top_entropy_quantile",
+    ]
+)
+_PAIRS = frozenset(["beta", "loss_type", "label_smoothing", "max_length", "truncation_mode", "disable_dropout"])
 TRAINERS = {
     "trl": Trainer(
         "rlbench.conformance.trl_library:require",
@@ -30,6 +49,24 @@ TRAINERS = {
             "dpo": "rlbench.conformance.trl_dpo:dpo",
             "reward_model": "rlbench.conformance.trl_reward_model:reward_model",
             "sft": "rlbench.conformance.trl_sft:sft",
+        },
+        {
+            "grpo": _GROUPS,
+            "gspo": _GROUPS,
+            "rloo": frozenset(
+                [
+                    "beta",
+                    "epsilon",
+                    "epsilon_high",
+                    "temperature",
+                    "normalize_advantages",
+                    "mask_truncated_completions",
+                    "disable_dropout",
+                ]
+            ),
+            "dpo": _PAIRS,
+            "reward_model": frozenset({"max_length", "center_rewards_coefficient", "disable_dropout"}),
+            "sft": frozenset({"max_length", "completion_only_loss", "loss_type", "truncation_mode"}),
         },
     )
 }
@@ -64,7 +101,17 @@ def conform(
         raise InputError("options belong to one algorithm; name it with --algorithm")
     version = str(_load(entry.require)())
     names: Sequence[str] = list(entry.checks) if algorithm is None else [algorithm]
-    return version, [_check(entry.checks[name], name, dict(options or {}), dict(ours or {})) for name in names]
+    found = [_check(entry.checks[name], name, dict(options or {}), dict(ours or {})) for name in names]
+    return version, [_with_unseen(check, entry.looked_at[check.algorithm]) for check in found]
+
+
+def _with_unseen(check: Check, looked_at: frozenset[str]) -> Check:
+    """The check, open where an option was set whose effect no probe would see."""
+    unseen = sorted(set(check.options) - looked_at)
+    if not unseen:
+        return check
+    words = "set, but no probe would see what they do"
+    return replace(check, axes=(*check.axes, Axis("other options", "none", ", ".join(unseen), "cannot tell", words)))
 
 
 def _check(place: str, name: str, options: dict[str, Any], ours: dict[str, Any]) -> Check:

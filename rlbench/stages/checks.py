@@ -107,6 +107,8 @@ def _clip_stuck(run: TrainedRun) -> Sighting | None:
     values = run.series("clip_fraction")
     if steps < 2 or not values:
         return None  # with a single step per batch the ratio is 1 and the clip can never act
+    if not any(run.series("grad_norm")):
+        return None  # nothing was learnt, and another finding says why
     limits = {name: str(run.options.get(name, "unknown")) for name in ("clip_low", "clip_high")}
     if max(values) == 0.0 and len(values) >= FEW:
         words = (
@@ -205,7 +207,8 @@ def _entropy_collapse(run: TrainedRun) -> Sighting | None:
 
 
 def _no_step_taken(run: TrainedRun) -> Sighting | None:
-    values = run.series("step_share")
+    # Without a gradient there is nothing to search along, and another finding says why.
+    values = [row["step_share"] for row in run.curve if is_number(row.get("step_share")) and row.get("grad_norm") != 0]
     share = fmean(value == 0 for value in values) if values else 0.0
     if share < MOST:
         return None

@@ -32,17 +32,16 @@ class GradientUpdate:
 
     def __call__(self, batch: TokenBatch, rollouts: Rollouts, progress: Progress, step: int) -> dict[str, float]:
         """Take all optimizer steps on one rollout batch; return the diagnostics' means over the steps."""
-        options, job = self.algorithm.options, self.job
+        options = self.algorithm.options
         targets = self.algorithm.targets(rollouts)
-        tally = Tally(self.steps)
+        parts = [rows for epoch in range(options.epochs) for rows in self._minibatches(len(batch.mask), step, epoch)]
+        # A minibatch without a token that counts would only follow AdamW's momentum.
+        plan = [(number, rows) for number, rows in enumerate(parts) if bool(targets.mask[rows].any())]
+        tally = Tally(len(plan))
         taken = step * self.steps
         rate = self.actor.learning_rate(taken)
-        for epoch in range(options.epochs):
-            random = stream(job.seed, job.task, "minibatches", step, epoch)
-            order = torch.from_numpy(random.permutation(batch.mask.shape[0])).to(batch.mask.device)
-            for rows in order.tensor_split(options.minibatches):
-                self._optimizer_step(batch, rollouts, targets, rows, progress, taken, tally)
-                taken += 1
+        for number, rows in plan:
+            self._optimizer_step(batch, rollouts, targets, rows, progress, taken + number, tally)
         found = tally.result() | {"learning_rate": rate}
         if targets.returns is not None and rollouts.values is not None:
             found["value_explained_variance"] = _explained(rollouts.values, targets.returns, targets.mask)
@@ -50,6 +49,12 @@ class GradientUpdate:
             found["beta"] = options.beta if rollouts.beta is None else rollouts.beta
             progress.beta = targets.next_beta
         return found
+
+    def _minibatches(self, sequences: int, step: int, epoch: int) -> list[Tensor]:
+        """Rows of every optimizer step of a pass, in a new order each time."""
+        random = stream(self.job.seed, self.job.task, "minibatches", step, epoch)
+        order = torch.from_numpy(random.permutation(sequences)).to(self.job.policy.device)
+        return list(order.tensor_split(self.algorithm.options.minibatches))
 
     def _optimizer_step(
         self,

@@ -71,7 +71,7 @@ def test_the_table_names_axes_that_cannot_be_set_alike_and_numbers_that_are_not_
 
 def test_a_trainer_whose_loss_cannot_be_run_tells_nothing(monkeypatch):
     place = f"{__name__}:raises"
-    monkeypatch.setitem(TRAINERS, "other", Trainer(f"{__name__}:version", {"grpo": place}))
+    monkeypatch.setitem(TRAINERS, "other", Trainer(f"{__name__}:version", {"grpo": place}, {"grpo": frozenset()}))
     _, [check] = conform("other", "grpo")
     assert check.verdict == "cannot tell"
     assert "TypeError: no such argument" in check.axes[0].evidence

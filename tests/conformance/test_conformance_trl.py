@@ -258,3 +258,14 @@ def test_checking_leaves_no_trace(altered):
     check("sft")
     assert torch.equal(torch.rand(1), first)
     assert check("grpo") == check("grpo")
+
+
+def test_an_option_whose_effect_no_probe_would_see_leaves_the_verdict_open():
+    found = check("grpo", LIKE_OURS | {"off_policy_mask_threshold": 0.5}, OURS)
+    assert found["other options"].theirs == "off_policy_mask_threshold"
+    assert found.verdict == "cannot tell"
+
+
+def test_without_a_ratio_a_loss_of_tokens_still_weighs_completions_by_their_length():
+    found = check("grpo", {"loss_type": "cispo"})
+    assert (found["ratio"].theirs, found["length weights 2 : 10"].theirs) == ("none", "0.167 : 0.833")

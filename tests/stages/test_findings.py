@@ -277,3 +277,13 @@ def test_the_remedy_names_an_option_that_the_algorithm_has(options, named):
     assert f"Raise the budget or {named}, or use" in found["text"]
     (found,) = findings([run(options=options, reward_mean=ramp(0.75, 0.5))])
     assert f"Lower {named}, and look" in found["text"]
+
+
+def test_where_there_is_no_gradient_neither_line_search_nor_clip_is_to_blame():
+    idle = seen(
+        run(options={"max_kl": 0.01, "advantage": "mean_only"}, step_share=0.0, grad_norm=0.0, zero_variance_groups=1.0)
+    )
+    assert "no_step_taken" not in idle
+    assert "zero_variance_groups" in idle
+    still = seen(run(clip_fraction=0.0, grad_norm=0.0, zero_variance_groups=1.0))
+    assert "clip_fraction_stuck" not in still

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from rlbench.errors import Diverged, InputError
 from rlbench.records import Sample
 from rlbench.rollouts.collect import Sampling
+from rlbench.seeding import stream
+from rlbench.trainers import gradient
 
 
 def bytes_of(module):
@@ -200,3 +203,32 @@ def test_batches_that_do_not_divide_evenly_are_used_up(lab, stepping, options):
     totals = lab.finish(lab.loop(stepping, {"epochs": 1, **options})).totals
     assert totals["trained_tokens"] == totals["generated_tokens"]
     assert totals["optimizer_steps"] == 5 * options["minibatches"]
+
+
+def test_every_pass_over_every_batch_goes_in_an_order_of_its_own(lab, monkeypatch):
+    drawn = []
+
+    def recorded(*names):
+        drawn.append(names)
+        return stream(*names)
+
+    monkeypatch.setattr(gradient, "stream", recorded)
+    loop = lab.loop("grpo", {"epochs": 3})
+    loop.run()
+    assert len(drawn) == len(set(drawn)) == 3 * loop.job.batches
+    orders = [stream(*names).permutation(16).tolist() for names in drawn]
+    assert len({tuple(order) for order in orders}) == len(orders)
+
+
+def test_a_minibatch_without_a_token_that_counts_makes_no_step(lab):
+    loop = lab.loop("grpo")
+    algorithm = loop.update.algorithm
+
+    def every_second_batch(rollouts):
+        targets = algorithm.targets(rollouts)
+        return targets if loop.progress.step % 2 == 0 else replace(targets, mask=torch.zeros_like(targets.mask))
+
+    loop.update.algorithm = replace(algorithm, targets=every_second_batch)
+    curve = loop.run().curve[:-1]
+    assert [row["optimizer_steps"] for row in curve] == [0, 2, 2, 4, 4]
+    assert ["grad_norm" in row for row in curve] == [True, False, True, False, True]
