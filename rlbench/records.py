@@ -14,17 +14,33 @@ OutcomeStatus = Literal["completed", "diverged", "failed"]
 
 
 @dataclass(frozen=True)
+class UnitTests:
+    """How code is judged: by Python `code` that calls `entry_points`, or by `cases` of standard input and output.
+
+    `setup` is trusted code that the tests need (it never reaches the program); `starter` is code that a completion
+    may continue, such as a signature with a docstring.
+    """
+
+    code: str = ""
+    entry_points: tuple[str, ...] = ()
+    setup: str = ""
+    cases: tuple[tuple[str, str], ...] = ()
+    starter: str = ""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One item of a task.
 
     `references` are the texts a completion is compared with (possibly none); `answer` is the text that holds
-    the gold answer of a verifiable task, or None.
+    the gold answer of a verifiable task, or None; `tests` judge code, or None.
     """
 
     sample_id: str
     prompt: str
     references: tuple[str, ...] = ()
     answer: str | None = None
+    tests: UnitTests | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,8 @@ class Scored:
 
     values: Mapping[str, float]
     reason: str = ""
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    """How it was judged, in words, by column of text (such as `sandbox`)."""
 
 
 @dataclass(frozen=True)
