@@ -1,0 +1,57 @@
+"""Frames on a byte stream: four bytes of length, little endian, then that many bytes."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+READY = b"ready"  # the first frame of a program's process, sent once it is confined
+
+
+class Closed(Exception):  # noqa: N818 (it is no error of ours)
+    """The other end is gone."""
+
+
+class Oversized(ValueError):
+    """A frame is announced that is longer than allowed."""
+
+
+def send(descriptor: int, frame: bytes) -> None:
+    """Write one frame.
+
+    Raises:
+        Closed: the other end is gone.
+    """
+    rest = memoryview(struct.pack("<I", len(frame)) + frame)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Closed from error
+
+
+def receive(descriptor: int, longest: int) -> bytes:
+    """Read one frame of at most `longest` bytes.
+
+    Raises:
+        Closed: the stream ended before the frame did.
+        Oversized: the frame is longer.
+    """
+    (length,) = struct.unpack("<I", _exactly(descriptor, 4))
+    if length > longest:
+        raise Oversized(f"a frame of {length} bytes; at most {longest} are allowed")
+    return _exactly(descriptor, length)
+
+
+def _exactly(descriptor: int, count: int) -> bytes:
+    parts = []
+    while count:
+        try:
+            part = os.read(descriptor, min(count, 1 << 20))
+        except ConnectionResetError as error:
+            raise Closed from error
+        if not part:
+            raise Closed
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

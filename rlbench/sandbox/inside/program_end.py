@@ -1,0 +1,118 @@
+"""The program's end: holds its source and nothing of the tests, and answers calls."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+from rlbench.sandbox.inside import channel, codec
+
+_LONGEST_REQUEST = 64 << 20
+
+
+def serve(link: int, source: str) -> None:
+    """Load the program as a module, say how that went, and answer calls until the tests hang up."""
+    namespace = _module("program")
+    problem = _load(source, namespace)
+    _flush()
+    channel.send(link, codec.dumps(problem))
+    while problem is None:
+        try:
+            request = codec.loads(channel.receive(link, _LONGEST_REQUEST))
+        except channel.Closed:
+            return
+        answer = _answer(request, namespace)
+        _flush()
+        channel.send(link, answer)
+
+
+def run_as_script(source: str) -> int:
+    """Run the program as `python program.py` would, and return the exit status."""
+    try:
+        exec(compile(source, "program.py", "exec", dont_inherit=True), _module("__main__"))
+        status = 0
+    except SystemExit as error:
+        code = error.code
+        status = code if isinstance(code, int) else 0 if code is None else 1
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc(limit=-3)
+        status = 1
+    _flush()
+    return status & 0xFF
+
+
+def _module(name: str) -> dict[str, Any]:
+    module = types.ModuleType(name)
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up
+    return module.__dict__
+
+
+def _load(source: str, namespace: dict[str, Any]) -> dict[str, Any] | None:
+    """Run the source; return None, or what went wrong."""
+    try:
+        exec(compile(source, "program.py", "exec", dont_inherit=True), namespace)
+    except Exception as error:
+        return _problem(error)
+    except BaseException as error:
+        return {"exit": type(error).__name__}
+    return None
+
+
+def _answer(request: Any, namespace: dict[str, Any]) -> bytes:
+    """Call what the tests ask for. Arguments that the call changed in place go back with the result."""
+    nonce, name, positional, named = request
+    before = codec.dumps((positional, named))
+    try:
+        result = _function(namespace, name)(*positional, **named)
+    except Exception as error:
+        return codec.dumps({"nonce": nonce, **_problem(error)})
+    except BaseException as error:
+        return codec.dumps({"nonce": nonce, "exit": type(error).__name__})
+    try:
+        after = codec.dumps((positional, named))
+        changed = (positional, named) if after != before else None
+        return codec.dumps({"nonce": nonce, "result": result, "changed": changed})
+    except codec.Unsupported as error:
+        return codec.dumps({"nonce": nonce, "unsupported": str(error)[:200]})
+    except Exception as error:  # a property or iterator of the result that fails
+        return codec.dumps({"nonce": nonce, **_problem(error)})
+
+
+def _function(namespace: dict[str, Any], name: str) -> Callable[..., Any]:
+    if name not in namespace:
+        raise NameError(f"name {name!r} is not defined")
+    function: Callable[..., Any] = namespace[name]
+    return function
+
+
+def _problem(error: BaseException) -> dict[str, Any]:
+    """The name of the error, that of the builtin error it is a kind of, and its message."""
+    known = next(base for base in type(error).__mro__ if vars(builtins).get(base.__name__) is base)
+    try:
+        message = str(error)[:200]
+    except Exception:
+        message = ""
+    line = _line(error)
+    return {"error": type(error).__name__, "kind": known.__name__, "message": message + line}
+
+
+def _line(error: BaseException) -> str:
+    """Where in the program the error came from."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__, -50) if frame.filename == "program.py"]
+    return f" (line {frames[-1].lineno})" if frames else ""
+
+
+def _flush() -> None:
+    """Hand on what was printed; what does not fit any more is lost, and the judge sees that."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()

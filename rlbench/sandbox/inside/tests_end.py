@@ -1,0 +1,185 @@
+"""The tests' end: calls the program through proxies and alone decides. It never runs a line of the program."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import secrets
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from rlbench.sandbox.inside import channel, codec
+from rlbench.sandbox.inside.checks import Tally, run_checks
+
+
+class Ended(BaseException):
+    """The run is over, with this status. Not an Exception, so that tests do not catch it by accident."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Conversation:
+    """Calls to the program, one after the other. After the first thing that is no answer, nothing counts any more."""
+
+    def __init__(self, link: int, longest_reply: int) -> None:
+        self.link = link
+        self.longest_reply = longest_reply
+        self.calls = 0
+        self.over: Ended | None = None
+
+    def open(self) -> None:
+        """Wait until the program is confined and loaded.
+
+        Raises:
+            Ended: it is not, or it failed to load.
+        """
+        try:
+            said = channel.receive(self.link, 1 << 10)
+        except channel.Closed:
+            said = b"it ended"
+        if said != channel.READY:
+            raise self._end("infra_error", f"the program's process could not be confined: {said.decode()}")
+        problem = self._receive()
+        if problem is None:
+            return
+        if _has(problem, "error", "kind", "message"):
+            memory = problem["kind"] == "MemoryError"
+            raise self._end("memory_limit" if memory else "load_error", f"{problem['error']}: {problem['message']}")
+        if _has(problem, "exit"):
+            raise self._end("candidate_exit", f"raised {problem['exit']} while it was loaded")
+        raise self._end("protocol_violation", "no word about how loading went")
+
+    def proxy(self, name: str) -> Callable[..., Any]:
+        """Return the function that stands for the program's function `name`."""
+
+        def call(*positional: Any, **named: Any) -> Any:
+            return self._call(name, list(positional), named)
+
+        call.__name__ = call.__qualname__ = name
+        return call
+
+    def _call(self, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
+        if self.over is not None:
+            raise self.over
+        nonce = secrets.token_hex(8)
+        request = codec.dumps((nonce, name, positional, named))
+        self.calls += 1
+        try:
+            channel.send(self.link, request)
+        except channel.Closed:
+            raise self._end("gone", "the program ended during a call") from None
+        reply = self._receive()
+        if type(reply) is not dict or reply.get("nonce") != nonce:
+            raise self._end("protocol_violation", "the reply does not belong to the call")
+        if _has(reply, "nonce", "result", "changed"):
+            self._write_back(reply["changed"], positional, named)
+            return reply["result"]
+        if _has(reply, "nonce", "error", "kind", "message"):
+            raise self._error(reply)
+        if _has(reply, "nonce", "exit"):
+            raise self._end("candidate_exit", f"raised {reply['exit']} during a call")
+        if _has(reply, "nonce", "unsupported"):
+            raise self._end("unsupported_return", f"returned {reply['unsupported']}"[:200])
+        raise self._end("protocol_violation", "the reply is neither a result nor an error")
+
+    def _receive(self) -> Any:
+        try:
+            return codec.loads(channel.receive(self.link, self.longest_reply))
+        except channel.Closed:
+            raise self._end("gone", "the program ended without an answer") from None
+        except MemoryError:
+            raise self._end("protocol_violation", "the reply does not fit into memory") from None
+        except ValueError as error:
+            raise self._end("protocol_violation", str(error)[:200]) from None
+
+    def _error(self, reply: dict[str, Any]) -> BaseException:
+        """The exception to raise in the tests: the builtin one that the program's is a kind of."""
+        kind = vars(builtins).get(str(reply["kind"]))
+        message = str(reply["message"])
+        if kind is MemoryError:
+            return self._end("memory_limit", message or "MemoryError")
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            return self._end("protocol_violation", "an error that is none")
+        if kind is Exception or issubclass(kind, UnicodeError | ExceptionGroup):  # need more than a message
+            return Exception(f"{reply['error']}: {message}")
+        error = kind(message)
+        assert isinstance(error, Exception)
+        return error
+
+    def _write_back(self, changed: Any, positional: list[Any], named: dict[str, Any]) -> None:
+        """What the program changed in its arguments, the tests see too, as in an ordinary call."""
+        if changed is None:
+            return
+        if not (type(changed) is tuple and len(changed) == 2 and type(changed[0]) is list and type(changed[1]) is dict):
+            raise self._end("protocol_violation", "changed arguments that are none")
+        if len(changed[0]) != len(positional) or set(changed[1]) != set(named):
+            raise self._end("protocol_violation", "other arguments than those of the call")
+        pairs = [*zip(positional, changed[0], strict=True), *((named[key], changed[1][key]) for key in named)]
+        for ours, theirs in pairs:
+            if type(ours) is not type(theirs):
+                continue
+            if isinstance(ours, list | bytearray):
+                ours[:] = theirs
+            elif isinstance(ours, dict | set):
+                ours.clear()
+                ours.update(theirs)
+
+    def _end(self, status: str, reason: str) -> Ended:
+        self.over = self.over or Ended(status, reason)
+        return self.over
+
+
+def serve(link: int, report: int, job: dict[str, Any]) -> None:
+    """Run the tests of a job and write the report: one JSON object."""
+    conversation = Conversation(link, job["reply_bytes"])
+    tally = Tally()
+    try:
+        tally = _test(conversation, job)
+        status, reason = _outcome(tally, conversation, weak=job["weak"])
+    except Ended as ended:
+        status, reason = ended.status, ended.reason
+    except MemoryError:
+        status, reason = "memory_limit", "the tests ran out of memory"
+    except RecursionError as error:
+        status, reason = "error", f"{type(error).__name__} in the tests"
+    except Exception as error:
+        status, reason = "tests_error", f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        status, reason = "candidate_exit" if job["weak"] else "error", f"{type(error).__name__} ended the tests"
+    if conversation.over is not None:
+        status, reason = conversation.over.status, conversation.over.reason
+    os.write(report, json.dumps(finding(status, reason, tally.passed, tally.total)).encode())
+
+
+def finding(status: str, reason: str, passed: int = 0, total: int = 1) -> dict[str, Any]:
+    """Return what the tests' process reports to the judge."""
+    return {"status": status, "reason": reason[:300], "passed": passed, "total": total}
+
+
+def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
+    conversation.open()
+    module = types.ModuleType("tests")
+    sys.modules["tests"] = module
+    namespace = module.__dict__
+    exec(compile(job["setup"], "setup.py", "exec", dont_inherit=True), namespace)
+    for name in job["entry_points"]:
+        namespace[name] = conversation.proxy(name)
+    return run_checks(job["tests"], namespace)
+
+
+def _outcome(tally: Tally, conversation: Conversation, *, weak: bool) -> tuple[str, str]:
+    if tally.passed < tally.total or not tally.tried:
+        return "failed" if tally.broken else "error", tally.problem or "the tests check nothing"
+    if not conversation.calls and not weak:
+        return "error", "the tests never called the program"
+    return "passed", ""
+
+
+def _has(reply: Any, *keys: str) -> bool:
+    return type(reply) is dict and set(reply) == set(keys)

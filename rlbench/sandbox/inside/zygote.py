@@ -1,0 +1,246 @@
+"""The fork server of one lane: forks the two ends of a job, watches them, and says how they ended.
+
+It never reads a job. Its children read their own, after they have confined themselves. It is single-threaded, so a fork
+is safe, and it lives in the same sandbox as its children.
+
+Messages on the control socket: a JSON object with the limits and the open files of a job in the order of `PROGRAM_FILES`
+and `TESTS_FILES`; back comes a JSON object with the `End` of every child. When the socket closes, everything ends.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+from rlbench.sandbox.inside import channel, checks, codec, program_end, tests_end  # noqa: F401 (children need them)
+from rlbench.sandbox.inside.lockdown import Lockdown, Resources, become_nobody, close_range, hide
+from rlbench.sandbox.inside.preload import preload
+
+PROGRAM_FILES = ("stdin", "stdout", "stderr", "link", "job")  # numbers 0 to 4 of the program
+TESTS_FILES = ("link", "job", "report")  # numbers 3 to 5 of the tests
+NOT_CONFINED = 120
+_TICK = 0.05
+_SPARE, _LAST = 256, 1 << 20  # numbers of open files
+
+
+@dataclass
+class End:
+    """How a child ended: `killed` says why the fork server ended it ("" if it did not), `status` is that of wait4."""
+
+    killed: str
+    status: int
+    cpu_seconds: float
+
+
+class Child:
+    """One forked process and what it may use."""
+
+    def __init__(self, pid: int, cpu_seconds: float, threads: int) -> None:
+        self.pid = pid
+        self.handle = os.pidfd_open(pid)
+        self.cpu_seconds = cpu_seconds
+        self.threads = threads
+        self.killed = ""
+
+    def kill(self, why: str) -> None:
+        """End it, if nothing has yet."""
+        if not self.killed:
+            self.killed = why
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def check(self, blocked_seconds: float) -> float:
+        """Kill it if it has used up a limit, and return after how many seconds to look again.
+
+        Args:
+            blocked_seconds: left of the wall clock.
+        """
+        try:
+            used = time.clock_gettime((~self.pid << 3) | 2)  # the CPU clock of another process
+        except OSError:  # it has just ended
+            return _TICK
+        if used > self.cpu_seconds:
+            self.kill("cpu")
+        elif blocked_seconds <= 0:
+            self.kill("wall")
+        elif _threads(self.pid) > self.threads:
+            self.kill("threads")
+        return min(_TICK, max(0.002, self.cpu_seconds - used))
+
+    def reap(self) -> End:
+        """Wait for its end."""
+        _, status, usage = os.wait4(self.pid, 0)
+        os.close(self.handle)
+        return End(self.killed, status, usage.ru_utime + usage.ru_stime)
+
+
+class Zygote:
+    """The fork server, ready to be given jobs."""
+
+    def __init__(self, control: socket.socket, lockdown: Lockdown) -> None:
+        self.control = control
+        self.lockdown = lockdown
+        self.pid = os.getpid()
+
+    def serve(self) -> None:
+        """Run jobs, one after the other, until the judge hangs up."""
+        while True:
+            message, ancillary, _, _ = self.control.recvmsg(4096, socket.CMSG_SPACE(4 * 16))
+            if not message:
+                return
+            files = array.array("i")
+            for _, _, data in ancillary:
+                files.frombytes(data[: len(data) - len(data) % files.itemsize])
+            ends = self._run(json.loads(message), list(files))
+            self.control.send(json.dumps({name: asdict(end) for name, end in ends.items()}).encode())
+
+    def _run(self, limits: dict[str, Any], files: list[int]) -> dict[str, End]:
+        program, tests = files[: len(PROGRAM_FILES)], files[len(PROGRAM_FILES) :]
+        children = {"program": self._fork(limits, program, is_tests=False)}
+        if tests:
+            children["tests"] = self._fork(limits, tests, is_tests=True)
+        for descriptor in files:
+            os.close(descriptor)
+        return self._watch(children, limits["wall_seconds"])
+
+    def _fork(self, limits: dict[str, Any], mine: Sequence[int], *, is_tests: bool) -> Child:
+        pid = os.fork()
+        if pid:
+            return Child(pid, limits["resources"]["cpu_seconds"], limits["threads"])
+        self._child(limits, mine, is_tests=is_tests)
+
+    def _child(self, limits: dict[str, Any], mine: Sequence[int], *, is_tests: bool) -> NoReturn:
+        status = NOT_CONFINED
+        try:
+            nothing = os.open("/dev/null", os.O_RDWR)
+            _arrange([nothing] * 3 + list(mine) if is_tests else list(mine), self.lockdown.rules)
+            try:
+                self.lockdown.enter(Resources(**limits["resources"]), self.pid)
+            except OSError as error:
+                _say_unconfined(error, report=5 if is_tests else None)
+                raise
+            status = 0
+            if is_tests:
+                tests_end.serve(link=3, report=5, job=_read(4))
+            else:
+                status = _program(link=3, job=4)
+        except channel.Closed:
+            pass
+        finally:
+            os._exit(status)
+
+    def _watch(self, children: dict[str, Child], wall_seconds: float) -> dict[str, End]:
+        """Wait for all children; the end of the tests is the end of the program."""
+        poll = select.poll()
+        poll.register(self.control.fileno(), select.POLLIN)
+        for child in children.values():
+            poll.register(child.handle, select.POLLIN)
+        started = time.monotonic()
+        waits, ends = dict.fromkeys(children, 0.0), dict[str, End]()
+        timeout = min(_TICK, wall_seconds)
+        while len(ends) < len(children):
+            ready = {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
+            for name, child in children.items():
+                if name not in ends and child.handle in ready:
+                    poll.unregister(child.handle)
+                    ends[name] = child.reap()
+            running = {name: child for name, child in children.items() if name not in ends}
+            if self.control.fileno() in ready:  # the judge is gone
+                for child in running.values():
+                    child.kill("abandoned")
+                    child.reap()
+                os._exit(0)
+            if "tests" in ends:
+                for child in running.values():
+                    child.kill("done")
+                continue
+            timeout = _TICK
+            for name, child in running.items():
+                waits[name] = _waited(child.pid) or waits[name]
+                left = wall_seconds + sum(waits.values()) - (time.monotonic() - started)
+                timeout = min(timeout, child.check(left))
+        return ends
+
+
+def _arrange(files: list[int], keep: int) -> None:
+    """Give the files the numbers from 0 on, in order, and close everything else but `keep`."""
+    for number, descriptor in enumerate([fcntl.fcntl(each, fcntl.F_DUPFD, _SPARE) for each in files]):
+        os.dup2(descriptor, number, inheritable=False)
+    if keep < 0:
+        close_range(len(files), _LAST)
+    else:
+        close_range(len(files), keep - 1)
+        close_range(keep + 1, _LAST)
+
+
+def _say_unconfined(error: OSError, report: int | None) -> None:
+    """Tell the judge why nothing is run. Nothing that nobody trusts has been read yet."""
+    if report is None:
+        channel.send(3, str(error).encode())
+    else:
+        reason = f"the tests' process could not be confined: {error}"
+        os.write(report, json.dumps(tests_end.finding("infra_error", reason)).encode())
+
+
+def _program(link: int, job: int) -> int:
+    """Be the program's end; return the exit status."""
+    channel.send(link, channel.READY)
+    work = _read(job)
+    source = work["source"]
+    if work["script"]:
+        return program_end.run_as_script(source)
+    program_end.serve(link, source)
+    return 0
+
+
+def _read(job: int) -> Any:
+    """Read and close the job's file."""
+    with os.fdopen(job, "rb") as stream:
+        return json.loads(stream.read())
+
+
+def _threads(pid: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123
+        return int(stream.read().rpartition(b")")[2].split()[17])
+    return 1
+
+
+def _waited(pid: int) -> float:
+    """Seconds for which the process could have run but had no core; 0 where the kernel does not say."""
+    with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/schedstat", "rb") as stream:  # noqa: PTH123
+        return int(stream.read().split()[1]) / 1e9
+    return 0.0
+
+
+def main() -> None:
+    """Start the fork server: `argv[1]` is a JSON object with its `control` socket, `lockdown`, `readable` and `root`."""
+    settings = json.loads(sys.argv[1])
+    preload()
+    with contextlib.suppress(OSError):  # so that the kernel ends a program that eats memory, and never the trainer
+        with open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
+            stream.write("1000")
+    lockdown = Lockdown(settings["lockdown"], settings["readable"])
+    if settings["lockdown"] != "none":
+        become_nobody()
+        hide()
+    sys.path[:] = [path for path in sys.path if path != settings["root"]]
+    sys.argv[:] = ["program.py"]
+    for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(which, signal.SIG_DFL)
+    control = socket.socket(fileno=settings["control"])
+    gc.collect()
+    gc.freeze()
+    control.send(channel.READY)
+    Zygote(control, lockdown).serve()

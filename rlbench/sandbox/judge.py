@@ -1,0 +1,204 @@
+"""The judge: lanes that run programs in parallel, and what their outcomes mean."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from rlbench.errors import InputError
+from rlbench.sandbox.entry_points import free_names
+from rlbench.sandbox.lane import Lane, LaneBroken, Outcome
+from rlbench.sandbox.meaning import Meaning, of_case, of_tests, of_weak_tests
+from rlbench.sandbox.program import Limits, Program
+from rlbench.sandbox.selftest import choose_tier
+from rlbench.sandbox.verdict import Tier, Verdict
+
+_ATTEMPTS = 3
+class Judge:
+    """Judges programs in a sandbox. Made by `open_judge`; close it, or use it in a `with` statement.
+
+    It may be used from several threads.
+    """
+
+    def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
+        self.tier: Tier = tier
+        self.limits = limits
+        self._all = [Lane(tier, limits) for _ in range(lanes)]
+        self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        for lane in self._all:
+            self._free.put(lane)
+        self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="judge")
+
+    def run(
+        self,
+        source: str,
+        tests: str = "",
+        entry_points: Sequence[str] = (),
+        setup: str = "",
+        cases: Sequence[tuple[str, str]] = (),
+        *,
+        weak: bool = False,
+    ) -> Verdict:
+        """Judge one program; see `Program` for the arguments.
+
+        Raises:
+            InputError: there is nothing to test with, or the tests are no Python.
+        """
+        program = Program(source, tests, tuple(entry_points), setup, tuple((given, wanted) for given, wanted in cases))
+        return self.run_many([program], weak=weak)[0]
+
+    def run_many(self, programs: Iterable[Program | Mapping[str, Any]], *, weak: bool = False) -> list[Verdict]:
+        """Judge programs in parallel; verdicts come in their order.
+
+        Args:
+            programs: each a `Program` or a mapping with its fields.
+            weak: run the tests in the program's own process. Such a verdict can be forged and says so.
+
+        Raises:
+            InputError: there is nothing to test with, or the tests are no Python.
+        """
+        ready = [_checked(program) for program in programs]
+        return list(self._pool.map(lambda program: self._judge(program, weak), ready))
+
+    def _judge(self, program: Program, weak: bool) -> Verdict:
+        if len(program.source.encode(errors="surrogatepass")) > self.limits.source_bytes:
+            return Verdict("load_error", f"the source is longer than {self.limits.source_bytes} bytes", tier=self.tier)
+        for _ in range(_ATTEMPTS):
+            lane = self._free.get()
+            try:
+                verdict = self._run_cases(lane, program) if program.cases else self._run_tests(lane, program, weak)
+            except LaneBroken as error:
+                verdict = Verdict("infra_error", str(error), tier=self.tier)
+                lane = self._replace(lane)
+            finally:
+                self._free.put(lane)
+            if verdict.status != "infra_error":
+                break
+        return verdict
+
+    def _replace(self, lane: Lane) -> Lane:
+        lane.close()
+        self._all.remove(lane)
+        fresh = Lane(self.tier, self.limits)
+        self._all.append(fresh)
+        return fresh
+
+    def _run_tests(self, lane: Lane, program: Program, weak: bool) -> Verdict:
+        """Judge a program by tests that call it; `weak`: the tests' process runs the program itself."""
+        tests = {
+            "tests": program.tests,
+            "setup": f"{program.setup}\n{program.source}" if weak else program.setup,
+            "entry_points": () if weak else program.entry_points,
+            "reply_bytes": self.limits.reply_bytes,
+            "weak": weak,
+        }
+        outcome = lane.run({"source": "" if weak else program.source, "script": False}, tests)
+        found = self._printed_too_much(outcome) or (of_weak_tests(outcome) if weak else of_tests(outcome))
+        report = outcome.report or {}
+        return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)
+
+    def _run_cases(self, lane: Lane, program: Program) -> Verdict:
+        """Judge a program by what it prints for each input; the comparison is made here, outside of the sandbox."""
+        outcomes: list[Outcome] = []
+        passed, problem = 0, None
+        for number, (given, wanted) in enumerate(program.cases, 1):
+            outcome = lane.run({"source": program.source, "script": True}, None, given.encode(errors="surrogatepass"))
+            outcomes.append(outcome)
+            found = self._printed_too_much(outcome) or of_case(outcome, wanted)
+            passed += found is None
+            if found is not None and problem is None:
+                problem = (found[0], f"case {number}: {found[1]}")
+            if found is not None and found[0] not in ("failed", "error"):
+                break  # what ran into a limit would do so again
+        return self._verdict(problem or ("passed", ""), outcomes, (passed, len(program.cases)), weak=False)
+
+    def _printed_too_much(self, outcome: Outcome) -> Meaning | None:
+        if outcome.printed_bytes < self.limits.output_bytes:
+            return None
+        return "output_limit", f"printed more than {self.limits.output_bytes} bytes"
+
+    def _verdict(
+        self, found: Meaning, outcomes: Sequence[Outcome], checks: tuple[int, int], *, weak: bool
+    ) -> Verdict:
+        printed = b"".join(outcome.stdout + outcome.stderr for outcome in outcomes)
+        ends = [end for outcome in outcomes for end in (outcome.program, outcome.tests) if end is not None]
+        return Verdict(
+            status=found[0],
+            reason=found[1],
+            checks_passed=checks[0],
+            checks_total=checks[1],
+            output=printed[: self.limits.output_bytes].decode(errors="replace"),
+            cpu_seconds=sum(end.cpu_seconds for end in ends),
+            wall_seconds=sum(outcome.wall_seconds for outcome in outcomes),
+            tier=self.tier,
+            weak=weak,
+        )
+
+    def close(self) -> None:
+        """End all lanes."""
+        self._pool.shutdown()
+        for lane in self._all:
+            lane.close()
+        self._all.clear()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _checked(program: Program | Mapping[str, Any]) -> Program:
+    """The program as a record, with entry points.
+
+    Raises:
+        InputError: there is nothing to test with, both or the wrong kind of thing, or the tests are no Python.
+    """
+    if not isinstance(program, Program):
+        try:
+            program = Program(**program)
+        except TypeError as error:
+            raise InputError(f"judge: expected a Program or a mapping with its fields, got {program!r:.80}") from error
+    if bool(program.tests.strip()) == bool(program.cases):
+        raise InputError("judge: expected either tests (Python that calls the program) or cases (input, output)")
+    if program.cases:
+        return program
+    try:
+        names = program.entry_points or free_names(program.tests, program.setup)
+        compile(program.tests, "tests.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"judge: the tests are no Python: {error}") from error
+    if isinstance(names, str) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise InputError(f"judge: entry_points: expected names of functions, got {names!r:.80}")
+    return replace(program, entry_points=tuple(names))
+
+
+def open_judge(
+    tier: Tier | None = None, lanes: int | None = None, limits: Limits | None = None, *, unsafe: bool = False
+) -> Judge:
+    """Open a judge in the strongest tier that this machine passes the self-test for.
+
+    Args:
+        tier: "A", "B", "C" or "D" insists on one; the strongest by default.
+        lanes: programs at a time; one per usable core by default.
+        limits: what a program may use.
+        unsafe: run programs without any confinement. Verdicts then carry tier "none", which rewards, reports and
+            leaderboards refuse. For debugging on a machine that holds nothing of value.
+
+    Raises:
+        SandboxUnavailable: programs cannot be confined here, or not in the tier that was asked for.
+        InputError: an argument makes no sense.
+    """
+    if unsafe and tier is not None:
+        raise InputError("judge: a tier was asked for together with unsafe; leave one of the two out")
+    if lanes is not None and lanes < 1:
+        raise InputError(f"judge: lanes: expected at least 1, got {lanes}")
+    chosen = "none" if unsafe else choose_tier(tier)
+    return Judge(chosen, lanes or len(os.sched_getaffinity(0)), limits or Limits())

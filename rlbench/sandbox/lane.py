@@ -1,0 +1,187 @@
+"""One lane of the judge: a fork server, and the judge's end of the jobs that it runs one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlbench.sandbox import tiers
+from rlbench.sandbox.inside import channel
+from rlbench.sandbox.inside.lockdown import Resources
+from rlbench.sandbox.program import Limits
+from rlbench.sandbox.verdict import Tier
+
+_START_SECONDS = 60.0
+_END_SECONDS = 10.0
+_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
+_LONGEST_REPORT = 1 << 16
+
+
+class LaneBroken(Exception):
+    """The fork server is gone or does not answer. Nothing is known about the job."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended: why it was killed ("" if it ended itself), the status of wait(2), CPU seconds."""
+
+    killed: str
+    status: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: how its processes ended, the tests' report (None without one), and what was printed."""
+
+    program: End
+    tests: End | None
+    report: Mapping[str, Any] | None
+    confined: bool
+    """Whether the program's process confined itself; before that it reads nothing."""
+    stdout: bytes
+    stderr: bytes
+    printed_bytes: int
+    wall_seconds: float
+
+
+class Lane:
+    """A running fork server of one tier.
+
+    Raises:
+        tiers.SandboxUnavailable: it does not start.
+    """
+
+    def __init__(self, tier: Tier, limits: Limits) -> None:
+        self.limits = limits
+        arguments, root = tiers.command(tier)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            settings = {"control": theirs.fileno(), "lockdown": tiers.LOCKDOWN[tier], "root": root,
+                        "readable": tiers.readable() if tiers.LOCKDOWN[tier] == "landlock" else []}  # fmt: skip
+            self._process = subprocess.Popen(
+                [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=_ENVIRONMENT, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        if not self._says_ready():
+            self._process.kill()
+            words = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
+            self.close()
+            raise tiers.SandboxUnavailable(f"tier {tier}: {words[-1] if words else 'the fork server does not start'}")
+
+    def _says_ready(self) -> bool:
+        self._control.settimeout(_START_SECONDS)
+        try:
+            return self._control.recv(64) == channel.READY
+        except OSError:
+            return False
+        finally:
+            self._control.settimeout(None)
+
+    def run(self, job: Mapping[str, Any], tests: Mapping[str, Any] | None, stdin: bytes = b"") -> Outcome:
+        """Run a program, and the tests that talk to it, to the end of both.
+
+        Args:
+            job: what the program's process reads: `source`, and whether it is a `script`.
+            tests: what the tests' process reads; None for a script.
+            stdin: what a script reads from standard input.
+
+        Raises:
+            LaneBroken: the fork server is gone; start another lane.
+        """
+        started = time.monotonic()
+        opened: list[int] = []
+        try:
+            link, theirs = (end.detach() for end in socket.socketpair())
+            opened += [link, theirs]
+            opened += [stdin_file := _file(stdin), out := _file(), err := _file(), job_file := _file(_json(job))]
+            files, report = [stdin_file, out, err, theirs, job_file], -1
+            if tests is not None:
+                report, write_end = os.pipe()
+                opened += [report, write_end, tests_file := _file(_json(tests))]
+                files += [link, tests_file, write_end]
+            self._send(files)
+            for descriptor in (theirs, *files[5:]):  # so that each end sees when the other one is gone
+                opened.remove(descriptor)
+                os.close(descriptor)
+            ends = self._receive()
+            return Outcome(
+                program=ends["program"],
+                tests=ends.get("tests"),
+                report=None if tests is None else _read_report(report),
+                confined=tests is not None or _is_ready(link),
+                stdout=os.pread(out, self.limits.output_bytes, 0),
+                stderr=os.pread(err, self.limits.output_bytes, 0),
+                printed_bytes=max(os.fstat(out).st_size, os.fstat(err).st_size),
+                wall_seconds=time.monotonic() - started,
+            )
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def _send(self, files: Sequence[int]) -> None:
+        limits = self.limits
+        resources = Resources(limits.cpu_seconds, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
+                              limits.open_files)  # fmt: skip
+        message = {"resources": asdict(resources), "wall_seconds": limits.wall_seconds, "threads": limits.threads}
+        try:
+            socket.send_fds(self._control, [_json(message)], files)
+        except OSError as error:
+            raise LaneBroken(f"the fork server does not take the job: {error}") from error
+
+    def _receive(self) -> dict[str, End]:
+        try:
+            answer = self._control.recv(4096)
+        except OSError as error:
+            raise LaneBroken(f"the fork server does not answer: {error}") from error
+        if not answer:
+            raise LaneBroken("the fork server has ended")
+        return {name: End(**end) for name, end in json.loads(answer).items()}
+
+    def close(self) -> None:
+        """End the fork server and everything that it still runs."""
+        self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=_END_SECONDS)
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _file(content: bytes = b"") -> int:
+    """A file in memory that holds `content`, at its start."""
+    descriptor = os.memfd_create("rlbench")
+    if content:
+        os.write(descriptor, content)  # in memory, so it is written whole
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _is_ready(link: int) -> bool:
+    """Whether the first thing that a program's process said is that it is confined."""
+    try:
+        return channel.receive(link, 1 << 10) == channel.READY
+    except (channel.Closed, ValueError):
+        return False
+
+
+def _read_report(pipe: int) -> dict[str, Any] | None:
+    """The tests' report, or None if there is none that can be read."""
+    try:
+        report = json.loads(os.read(pipe, _LONGEST_REPORT))
+    except (ValueError, RecursionError):
+        return None
+    return report if isinstance(report, dict) else None

@@ -1,0 +1,112 @@
+"""What the outcome of a job says about the program.
+
+Nothing that a program can bring about may end as `infra_error`: that would let it escape a verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from rlbench.sandbox.inside.zygote import NOT_CONFINED
+from rlbench.sandbox.lane import End, Outcome
+from rlbench.sandbox.verdict import Status
+
+Meaning = tuple[Status, str]
+_KILLED: dict[str, Meaning] = {
+    "cpu": ("cpu_limit", "used more CPU time than allowed"),
+    "wall": ("wall_limit", "took longer than allowed"),
+    "threads": ("sandbox_violation", "started more threads than allowed"),
+}
+_SIGNALS: dict[int, Meaning] = {
+    signal.SIGXCPU: _KILLED["cpu"],
+    signal.SIGSYS: ("sandbox_violation", "made a forbidden system call"),
+    signal.SIGXFSZ: ("output_limit", "wrote more than allowed"),
+}
+_LONGEST_SHOWN = 60
+
+
+def of_tests(outcome: Outcome) -> Meaning:
+    """The verdict on a program that was called by tests in another process."""
+    report, tests = outcome.report, outcome.tests
+    assert tests is not None
+    if not _is_report(report):
+        return _of_broken_tests(outcome.program, tests)
+    status, reason = report["status"], str(report["reason"])
+    if status == "gone":
+        return _of_end(outcome.program)
+    if status == "tests_error":
+        return "infra_error", f"the setup of the tests fails: {reason}"
+    if status == "infra_error" and outcome.program.killed in _KILLED:
+        return _KILLED[outcome.program.killed]
+    return status, reason
+
+
+def of_weak_tests(outcome: Outcome) -> Meaning:
+    """The verdict where the tests' process ran the program itself, so that its end is the program's."""
+    report, tests = outcome.report, outcome.tests
+    assert tests is not None
+    if not _is_report(report):
+        if os.WIFEXITED(tests.status) and os.WEXITSTATUS(tests.status) == NOT_CONFINED:
+            return "infra_error", "the process could not be confined"
+        return _of_end(tests)
+    return ("load_error" if report["status"] == "tests_error" else report["status"]), str(report["reason"])
+
+
+def of_case(outcome: Outcome, wanted: str) -> Meaning | None:
+    """The verdict on a script that got one input; None if it printed what was wanted."""
+    if not outcome.confined:
+        return "infra_error", "the program's process could not be confined"
+    end = outcome.program
+    if end.killed or not os.WIFEXITED(end.status):
+        return _of_end(end)
+    if os.WEXITSTATUS(end.status) != 0:
+        lines = outcome.stderr.decode(errors="replace").strip().splitlines()
+        return "error", lines[-1][:200] if lines else f"exit status {os.WEXITSTATUS(end.status)}"
+    printed = outcome.stdout.decode(errors="replace")
+    if _lines(printed) == _lines(wanted):
+        return None
+    return "failed", f"expected {_shown(wanted)}, got {_shown(printed)}"
+
+
+def _of_end(end: End) -> Meaning:
+    """What it means that a program's process ended before it had answered."""
+    if end.killed in _KILLED:
+        return _KILLED[end.killed]
+    if os.WIFSIGNALED(end.status):
+        number = os.WTERMSIG(end.status)
+        return _SIGNALS.get(number, ("crashed", f"ended by signal {signal.strsignal(number) or number}"))
+    return "candidate_exit", f"ended itself with status {os.WEXITSTATUS(end.status)}"
+
+
+def _of_broken_tests(program: End, tests: End) -> Meaning:
+    """The tests did not come to a verdict: they used up a limit, perhaps with what the program returned."""
+    if program.killed in _KILLED:
+        return _KILLED[program.killed]
+    if tests.killed in _KILLED:
+        status, reason = _KILLED[tests.killed]
+        return status, f"the tests {reason}"
+    if os.WIFSIGNALED(tests.status) and os.WTERMSIG(tests.status) != signal.SIGKILL:
+        return "error", f"the tests crashed: signal {os.WTERMSIG(tests.status)}"
+    return "infra_error", "the tests' process ended without a report"
+
+
+def _is_report(report: Mapping[str, Any] | None) -> bool:
+    known = (*get_args(Status), "gone", "tests_error")
+    return (
+        report is not None
+        and report.get("status") in known
+        and all(type(report.get(name)) is int for name in ("passed", "total"))
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """The lines without blanks at their ends and without empty lines at the end."""
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def _shown(text: str) -> str:
+    text = text.rstrip()
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "...")

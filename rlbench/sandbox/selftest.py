@@ -1,0 +1,2 @@
+def choose_tier(tier):
+    return tier or "A"
