@@ -1,10 +1,10 @@
 """The judge: runs model-written code safely, fast and unforgeably. See docs/sandbox.md.
 
-    from rlbench.sandbox import open_judge
+from rlbench.sandbox import open_judge
 
-    with open_judge() as judge:
-        verdict = judge.run("def solve(x): return 2*x+1", tests="assert solve(3) == 7", entry_points=["solve"])
-        assert verdict.status == "passed"
+with open_judge() as judge:
+    verdict = judge.run("def solve(x): return 2*x+1", tests="assert solve(3) == 7", entry_points=["solve"])
+    assert verdict.status == "passed"
 """
 
 from __future__ import annotations

@@ -11,14 +11,17 @@ from types import TracebackType
 from typing import Any
 
 from rlbench.errors import InputError
-from rlbench.sandbox.entry_points import free_names
 from rlbench.sandbox.lane import Lane, LaneBroken, Outcome
 from rlbench.sandbox.meaning import Meaning, of_case, of_tests, of_weak_tests
+from rlbench.sandbox.prepared import prepare
 from rlbench.sandbox.program import Limits, Program
-from rlbench.sandbox.selftest import choose_tier
+from rlbench.sandbox.selftest import LIMITS, self_test
+from rlbench.sandbox.tiers import AUTOMATIC, SandboxUnavailable
 from rlbench.sandbox.verdict import Tier, Verdict
 
 _ATTEMPTS = 3
+
+
 class Judge:
     """Judges programs in a sandbox. Made by `open_judge`; close it, or use it in a `with` statement.
 
@@ -28,7 +31,7 @@ class Judge:
     def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
         self.tier: Tier = tier
         self.limits = limits
-        self._all = [Lane(tier, limits) for _ in range(lanes)]
+        self._all = [Lane(tier) for _ in range(lanes)]
         self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         for lane in self._all:
             self._free.put(lane)
@@ -84,20 +87,18 @@ class Judge:
     def _replace(self, lane: Lane) -> Lane:
         lane.close()
         self._all.remove(lane)
-        fresh = Lane(self.tier, self.limits)
+        fresh = Lane(self.tier)
         self._all.append(fresh)
         return fresh
 
     def _run_tests(self, lane: Lane, program: Program, weak: bool) -> Verdict:
         """Judge a program by tests that call it; `weak`: the tests' process runs the program itself."""
-        tests = {
-            "tests": program.tests,
-            "setup": f"{program.setup}\n{program.source}" if weak else program.setup,
-            "entry_points": () if weak else program.entry_points,
-            "reply_bytes": self.limits.reply_bytes,
-            "weak": weak,
-        }
-        outcome = lane.run({"source": "" if weak else program.source, "script": False}, tests)
+        tests = prepare(program.tests, program.setup, program.entry_points, self.limits.reply_bytes)
+        source = program.source
+        if weak:
+            source = ""
+            tests = replace(tests, entry_points=(), weak=True, source=program.source)
+        outcome = lane.run(self.limits, {"source": source, "script": False}, tests)
         found = self._printed_too_much(outcome) or (of_weak_tests(outcome) if weak else of_tests(outcome))
         report = outcome.report or {}
         return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)
@@ -107,7 +108,9 @@ class Judge:
         outcomes: list[Outcome] = []
         passed, problem = 0, None
         for number, (given, wanted) in enumerate(program.cases, 1):
-            outcome = lane.run({"source": program.source, "script": True}, None, given.encode(errors="surrogatepass"))
+            outcome = lane.run(
+                self.limits, {"source": program.source, "script": True}, None, given.encode(errors="surrogatepass")
+            )
             outcomes.append(outcome)
             found = self._printed_too_much(outcome) or of_case(outcome, wanted)
             passed += found is None
@@ -122,9 +125,7 @@ class Judge:
             return None
         return "output_limit", f"printed more than {self.limits.output_bytes} bytes"
 
-    def _verdict(
-        self, found: Meaning, outcomes: Sequence[Outcome], checks: tuple[int, int], *, weak: bool
-    ) -> Verdict:
+    def _verdict(self, found: Meaning, outcomes: Sequence[Outcome], checks: tuple[int, int], *, weak: bool) -> Verdict:
         printed = b"".join(outcome.stdout + outcome.stderr for outcome in outcomes)
         ends = [end for outcome in outcomes for end in (outcome.program, outcome.tests) if end is not None]
         return Verdict(
@@ -168,16 +169,9 @@ def _checked(program: Program | Mapping[str, Any]) -> Program:
             raise InputError(f"judge: expected a Program or a mapping with its fields, got {program!r:.80}") from error
     if bool(program.tests.strip()) == bool(program.cases):
         raise InputError("judge: expected either tests (Python that calls the program) or cases (input, output)")
-    if program.cases:
-        return program
-    try:
-        names = program.entry_points or free_names(program.tests, program.setup)
-        compile(program.tests, "tests.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f"judge: the tests are no Python: {error}") from error
-    if isinstance(names, str) or not all(isinstance(name, str) and name.isidentifier() for name in names):
-        raise InputError(f"judge: entry_points: expected names of functions, got {names!r:.80}")
-    return replace(program, entry_points=tuple(names))
+    if isinstance(program.entry_points, str):
+        raise InputError(f"judge: entry_points: expected a list of names, got the text {program.entry_points!r}")
+    return replace(program, entry_points=tuple(program.entry_points))
 
 
 def open_judge(
@@ -200,5 +194,36 @@ def open_judge(
         raise InputError("judge: a tier was asked for together with unsafe; leave one of the two out")
     if lanes is not None and lanes < 1:
         raise InputError(f"judge: lanes: expected at least 1, got {lanes}")
-    chosen = "none" if unsafe else choose_tier(tier)
-    return Judge(chosen, lanes or len(os.sched_getaffinity(0)), limits or Limits())
+    count, allowed = lanes or len(os.sched_getaffinity(0)), limits or Limits()
+    if unsafe:
+        return Judge("none", count, allowed)
+    problems = []
+    for candidate in [tier] if tier else AUTOMATIC:
+        try:
+            return _tested(candidate, count, allowed)
+        except SandboxUnavailable as error:
+            problems.append(str(error))
+    raise SandboxUnavailable(
+        "programs cannot be confined on this machine, and they are never run bare:\n  "
+        + "\n  ".join(problems)
+        + "\nInstall bubblewrap, use a kernel with Landlock or seccomp, or configure a runner (docs/sandbox.md)"
+    )
+
+
+def _tested(tier: Tier, lanes: int, limits: Limits) -> Judge:
+    """Return a judge whose tier has passed the self-test.
+
+    Raises:
+        SandboxUnavailable: it cannot be started, or a probe got through.
+    """
+    judge = Judge(tier, lanes, LIMITS)
+    try:
+        problems = self_test(tier, judge.run_many)
+    except BaseException:
+        judge.close()
+        raise
+    if problems:
+        judge.close()
+        raise SandboxUnavailable(f"tier {tier} does not hold: {'; '.join(problems)}")
+    judge.limits = limits
+    return judge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 from rlbench.sandbox import tiers
 from rlbench.sandbox.inside import channel
 from rlbench.sandbox.inside.lockdown import Resources
+from rlbench.sandbox.prepared import Tests
 from rlbench.sandbox.program import Limits
 from rlbench.sandbox.verdict import Tier
 
@@ -59,8 +61,7 @@ class Lane:
         tiers.SandboxUnavailable: it does not start.
     """
 
-    def __init__(self, tier: Tier, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, tier: Tier) -> None:
         arguments, root = tiers.command(tier)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -85,10 +86,11 @@ class Lane:
         finally:
             self._control.settimeout(None)
 
-    def run(self, job: Mapping[str, Any], tests: Mapping[str, Any] | None, stdin: bytes = b"") -> Outcome:
+    def run(self, limits: Limits, job: Mapping[str, Any], tests: Tests | None, stdin: bytes = b"") -> Outcome:
         """Run a program, and the tests that talk to it, to the end of both.
 
         Args:
+            limits: of each of the two processes.
             job: what the program's process reads: `source`, and whether it is a `script`.
             tests: what the tests' process reads; None for a script.
             stdin: what a script reads from standard input.
@@ -105,9 +107,9 @@ class Lane:
             files, report = [stdin_file, out, err, theirs, job_file], -1
             if tests is not None:
                 report, write_end = os.pipe()
-                opened += [report, write_end, tests_file := _file(_json(tests))]
+                opened += [report, write_end, tests_file := _file(marshal.dumps(asdict(tests)))]
                 files += [link, tests_file, write_end]
-            self._send(files)
+            self._send(limits, files)
             for descriptor in (theirs, *files[5:]):  # so that each end sees when the other one is gone
                 opened.remove(descriptor)
                 os.close(descriptor)
@@ -117,8 +119,8 @@ class Lane:
                 tests=ends.get("tests"),
                 report=None if tests is None else _read_report(report),
                 confined=tests is not None or _is_ready(link),
-                stdout=os.pread(out, self.limits.output_bytes, 0),
-                stderr=os.pread(err, self.limits.output_bytes, 0),
+                stdout=os.pread(out, limits.output_bytes, 0),
+                stderr=os.pread(err, limits.output_bytes, 0),
                 printed_bytes=max(os.fstat(out).st_size, os.fstat(err).st_size),
                 wall_seconds=time.monotonic() - started,
             )
@@ -126,8 +128,7 @@ class Lane:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _send(self, files: Sequence[int]) -> None:
-        limits = self.limits
+    def _send(self, limits: Limits, files: Sequence[int]) -> None:
         resources = Resources(limits.cpu_seconds, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
                               limits.open_files)  # fmt: skip
         message = {"resources": asdict(resources), "wall_seconds": limits.wall_seconds, "threads": limits.threads}

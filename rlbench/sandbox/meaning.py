@@ -30,9 +30,9 @@ _LONGEST_SHOWN = 60
 
 def of_tests(outcome: Outcome) -> Meaning:
     """The verdict on a program that was called by tests in another process."""
-    report, tests = outcome.report, outcome.tests
+    report, tests = _report(outcome), outcome.tests
     assert tests is not None
-    if not _is_report(report):
+    if report is None:
         return _of_broken_tests(outcome.program, tests)
     status, reason = report["status"], str(report["reason"])
     if status == "gone":
@@ -46,13 +46,15 @@ def of_tests(outcome: Outcome) -> Meaning:
 
 def of_weak_tests(outcome: Outcome) -> Meaning:
     """The verdict where the tests' process ran the program itself, so that its end is the program's."""
-    report, tests = outcome.report, outcome.tests
+    report, tests = _report(outcome), outcome.tests
     assert tests is not None
-    if not _is_report(report):
+    if report is None:
         if os.WIFEXITED(tests.status) and os.WEXITSTATUS(tests.status) == NOT_CONFINED:
             return "infra_error", "the process could not be confined"
         return _of_end(tests)
-    return ("load_error" if report["status"] == "tests_error" else report["status"]), str(report["reason"])
+    if report["status"] == "tests_error":
+        return "infra_error", f"the setup of the tests fails: {report['reason']}"
+    return report["status"], str(report["reason"])
 
 
 def of_case(outcome: Outcome, wanted: str) -> Meaning | None:
@@ -93,13 +95,13 @@ def _of_broken_tests(program: End, tests: End) -> Meaning:
     return "infra_error", "the tests' process ended without a report"
 
 
-def _is_report(report: Mapping[str, Any] | None) -> bool:
+def _report(outcome: Outcome) -> Mapping[str, Any] | None:
+    """What the tests' process reported, if it is a report at all."""
+    report = outcome.report
     known = (*get_args(Status), "gone", "tests_error")
-    return (
-        report is not None
-        and report.get("status") in known
-        and all(type(report.get(name)) is int for name in ("passed", "total"))
-    )
+    if report is None or report.get("status") not in known:
+        return None
+    return report if all(type(report.get(name)) is int for name in ("passed", "total")) else None
 
 
 def _lines(text: str) -> list[str]:

@@ -37,8 +37,11 @@ def interpreter() -> Path:
 
 def readable() -> list[str]:
     """What a program may read: the standard library and shared libraries."""
-    wanted = [sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib",
-              "/usr/share/zoneinfo", "/etc/ld.so.cache", "/dev/null", "/dev/urandom"]  # fmt: skip
+    wanted = [
+        *(sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", "/usr/share/zoneinfo"),
+        *("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache"),
+        *("/dev/null", "/dev/urandom"),
+    ]
     return sorted({path for path in wanted if path and Path(path).exists()})
 
 
@@ -67,10 +70,12 @@ def _bubblewrap() -> Sequence[str]:
     places = ["/usr", str(sys.base_prefix), str(interpreter()), "/etc/ld.so.cache"]
     for place in dict.fromkeys(places):
         if Path(place).exists() and (place == "/usr" or not place.startswith("/usr/")):
+            for folder in list(Path(place).parents)[-2::-1]:  # open to everybody, as those of the original may not be
+                arguments += ["--perms", "0755", "--dir", str(folder)]
             arguments += ["--ro-bind", place, place]
     for place in ("/lib", "/lib64", "/lib32"):
         if Path(place).is_symlink():
-            arguments += ["--symlink", os.readlink(place), place]
+            arguments += ["--symlink", str(Path(place).readlink()), place]
         elif Path(place).exists():
             arguments += ["--ro-bind", place, place]
     for name in _FILES:

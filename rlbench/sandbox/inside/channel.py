@@ -8,7 +8,7 @@ import struct
 READY = b"ready"  # the first frame of a program's process, sent once it is confined
 
 
-class Closed(Exception):  # noqa: N818 (it is no error of ours)
+class Closed(Exception):
     """The other end is gone."""
 
 

@@ -1,7 +1,7 @@
-"""Values as tagged JSON, for the way between program and tests. What comes out has exact builtin types, or is refused.
+"""Values as tagged JSON, for the way between program and tests. What comes out has exact builtin types.
 
-An object of a subclass is sent as its base type: a `Counter` arrives as a `dict`, a named tuple as a `tuple`. So nothing
-that crosses can bring its own `__eq__`. Iterators arrive as iterators over the items that they still had.
+An object of a subclass is sent as its base type: a `Counter` arrives as a `dict`, a named tuple as a `tuple`. So
+nothing that crosses can bring its own `__eq__`. Iterators arrive as iterators over the items that they still had.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The modules that programs may import everywhere. They are imported once, before anything is confined.
 
-Where paths can be read at all, programs can import the rest of the standard library too.
+Where programs can read the standard library, they can import all of it, and only what is common is imported ahead: what
+a fork has to copy is most of what a program costs.
 """
 
 from __future__ import annotations
@@ -8,22 +9,29 @@ from __future__ import annotations
 import contextlib
 import importlib
 
-MODULES = """
-    abc array ast base64 binascii bisect builtins calendar cmath cmd codecs collections collections.abc colorsys
-    contextlib copy csv ctypes dataclasses datetime decimal difflib dis enum errno fractions functools gc getpass glob
-    graphlib hashlib heapq hmac html inspect io itertools json keyword linecache locale math numbers operator os
-    os.path pathlib pickle platform pprint queue random re reprlib resource secrets select selectors shlex shutil
-    signal socket sre_compile stat statistics string struct subprocess sys tempfile textwrap threading time timeit
-    token tokenize traceback types typing unicodedata unittest uuid warnings weakref xml.etree.ElementTree zlib
-    zoneinfo
-""".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+COMMON = _words("""
+    abc array ast base64 bisect builtins calendar cmath codecs collections collections.abc contextlib copy dataclasses
+    datetime decimal enum fractions functools hashlib heapq io itertools json math numbers operator os os.path queue
+    random re statistics string struct sys textwrap threading time traceback types typing unicodedata warnings weakref
+    zlib
+""")
+OTHERS = _words("""
+    binascii cmd colorsys csv ctypes difflib dis errno gc getpass glob graphlib hmac html inspect keyword linecache
+    locale pathlib pickle platform pprint reprlib resource secrets select selectors shlex shutil signal socket stat
+    subprocess tempfile timeit token tokenize unittest uuid xml.etree.ElementTree zoneinfo
+""")
 # Looked up on first use only, so they have to be there already.
 CODECS = ("utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "idna", "unicode_escape", "raw_unicode_escape")
 
 
-def preload() -> None:
-    """Import what there is of the modules and codecs."""
-    for name in MODULES:
+def preload(everything: bool) -> None:
+    """Import what there is of the modules (those in common use, or `everything`) and codecs."""
+    for name in [*COMMON, *(OTHERS if everything else ())]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     for name in CODECS:

@@ -23,8 +23,13 @@ _CLONE_THREAD = 0x00010000
 _DESCRIPTOR_FLAGS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, F_DUPFD_CLOEXEC; never F_SETOWN, F_SETSIG
 _FILE_IOCTLS = (0x5450, 0x5451, 0x5421, 0x541B)  # FIONCLEX, FIOCLEX, FIONBIO, FIONREAD
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 # The most frequent first.
-HARMLESS = """
+HARMLESS = _words("""
     read write futex mmap munmap mprotect brk close lseek fstat madvise clock_gettime getpid gettid
     rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack pread64 pwrite64 readv writev preadv pwritev poll ppoll select
     pselect6 sched_yield mremap mincore dup dup2 dup3 nanosleep clock_nanosleep clock_getres gettimeofday time times
@@ -33,14 +38,16 @@ HARMLESS = """
     getpriority sched_getaffinity getrandom pipe pipe2 eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait
     epoll_pwait close_range setitimer getitimer alarm pause rt_sigtimedwait rt_sigpending rt_sigsuspend
     recvfrom shutdown getsockname getpeername getsockopt fstatfs
-""".split()
-PATHS = "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents64 getcwd statfs".split()
+""")
+PATHS = _words("""
+    stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents64 getcwd statfs
+""")
 # Nobody calls these by accident: the program ends at once.
-HOSTILE = """
+HOSTILE = _words("""
     ptrace execve execveat process_vm_readv process_vm_writev unshare setns mount umount2 pivot_root chroot bpf
     perf_event_open userfaultfd keyctl add_key request_key io_uring_setup io_uring_enter io_uring_register init_module
     finit_module delete_module kexec_load reboot swapon swapoff pidfd_getfd pidfd_send_signal kcmp personality
-""".split()
+""")
 
 Instructions = list[tuple[int, int, int, int]]
 """(code, jump if true, jump if false, constant)."""
@@ -103,9 +110,7 @@ def _one_bit(argument: int, bit: int) -> Instructions:
 
 
 def _one_of(argument: int, values: Sequence[int], error: int) -> Instructions:
-    compared = [
-        (_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)
-    ]
+    compared = [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
     return [_low(argument), *compared, _refuse(error), (_RETURN, 0, 0, ALLOW)]
 
 

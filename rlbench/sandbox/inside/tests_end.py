@@ -167,10 +167,22 @@ def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
     module = types.ModuleType("tests")
     sys.modules["tests"] = module
     namespace = module.__dict__
-    exec(compile(job["setup"], "setup.py", "exec", dont_inherit=True), namespace)
+    exec(job["setup"], namespace)
+    if job["weak"]:
+        _load(job["source"], namespace)
     for name in job["entry_points"]:
         namespace[name] = conversation.proxy(name)
-    return run_checks(job["tests"], namespace)
+    return run_checks(job["tests"], job["expected"], namespace)
+
+
+def _load(source: str, namespace: dict[str, Any]) -> None:
+    """Run the program in the tests' own module."""
+    try:
+        exec(compile(source, "program.py", "exec", dont_inherit=True), namespace)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Ended("load_error", f"{type(error).__name__}: {error}") from None
 
 
 def _outcome(tally: Tally, conversation: Conversation, *, weak: bool) -> tuple[str, str]:

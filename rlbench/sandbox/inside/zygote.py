@@ -3,8 +3,9 @@
 It never reads a job. Its children read their own, after they have confined themselves. It is single-threaded, so a fork
 is safe, and it lives in the same sandbox as its children.
 
-Messages on the control socket: a JSON object with the limits and the open files of a job in the order of `PROGRAM_FILES`
-and `TESTS_FILES`; back comes a JSON object with the `End` of every child. When the socket closes, everything ends.
+Messages on the control socket: a JSON object with the limits, and the open files of a job in the order of
+`PROGRAM_FILES` and `TESTS_FILES`; back comes a JSON object with the `End` of every child. When the socket closes,
+everything ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import fcntl
 import gc
 import json
+import marshal
 import os
 import select
 import signal
@@ -117,9 +119,9 @@ class Zygote:
 
     def _fork(self, limits: dict[str, Any], mine: Sequence[int], *, is_tests: bool) -> Child:
         pid = os.fork()
-        if pid:
-            return Child(pid, limits["resources"]["cpu_seconds"], limits["threads"])
-        self._child(limits, mine, is_tests=is_tests)
+        if pid == 0:
+            self._child(limits, mine, is_tests=is_tests)
+        return Child(pid, limits["resources"]["cpu_seconds"], limits["threads"])
 
     def _child(self, limits: dict[str, Any], mine: Sequence[int], *, is_tests: bool) -> NoReturn:
         status = NOT_CONFINED
@@ -133,7 +135,7 @@ class Zygote:
                 raise
             status = 0
             if is_tests:
-                tests_end.serve(link=3, report=5, job=_read(4))
+                tests_end.serve(link=3, report=5, job=marshal.loads(_read(4)))
             else:
                 status = _program(link=3, job=4)
         except channel.Closed:
@@ -197,7 +199,7 @@ def _say_unconfined(error: OSError, report: int | None) -> None:
 def _program(link: int, job: int) -> int:
     """Be the program's end; return the exit status."""
     channel.send(link, channel.READY)
-    work = _read(job)
+    work = json.loads(_read(job))
     source = work["source"]
     if work["script"]:
         return program_end.run_as_script(source)
@@ -205,10 +207,10 @@ def _program(link: int, job: int) -> int:
     return 0
 
 
-def _read(job: int) -> Any:
+def _read(job: int) -> bytes:
     """Read and close the job's file."""
     with os.fdopen(job, "rb") as stream:
-        return json.loads(stream.read())
+        return stream.read()
 
 
 def _threads(pid: int) -> int:
@@ -224,13 +226,22 @@ def _waited(pid: int) -> float:
     return 0.0
 
 
+def _open_to_all(path: str) -> bool:
+    """Whether every user may read this file, as far as the folders above it go."""
+    while path != "/":
+        path = os.path.dirname(path)  # noqa: PTH120
+        if not os.stat(path).st_mode & 1:  # noqa: PTH116
+            return False
+    return True
+
+
 def main() -> None:
-    """Start the fork server: `argv[1]` is a JSON object with its `control` socket, `lockdown`, `readable` and `root`."""
+    """Start the fork server. `argv[1]` is a JSON object: its `control` socket, `lockdown`, `readable` and `root`."""
     settings = json.loads(sys.argv[1])
-    preload()
-    with contextlib.suppress(OSError):  # so that the kernel ends a program that eats memory, and never the trainer
-        with open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
-            stream.write("1000")
+    preload(everything=settings["lockdown"] == "no-paths" or not _open_to_all(os.__file__))
+    # Short of memory, the kernel then ends a program and never the trainer.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
+        stream.write("1000")
     lockdown = Lockdown(settings["lockdown"], settings["readable"])
     if settings["lockdown"] != "none":
         become_nobody()

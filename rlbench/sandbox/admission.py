@@ -1,0 +1,69 @@
+"""The gate for tests: only those that tell a right program from wrong ones may judge.
+
+Tests are admitted if the reference passes and every control fails: a program that answers None, one that raises, one
+that ends the process with status 0, one that answers with an object equal to everything, and one that empties its
+arguments and hands them back. Controls of scripts print nothing, raise, or end at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rlbench.errors import InputError
+from rlbench.sandbox.prepared import prepare
+from rlbench.sandbox.program import Program
+
+if TYPE_CHECKING:
+    from rlbench.sandbox.judge import Judge
+
+CONTROLS = {
+    "returns None": "def {name}(*positional, **named):\n    return None\n",
+    "raises": "def {name}(*positional, **named):\n    raise RuntimeError\n",
+    "ends the process": "def {name}(*positional, **named):\n    import os\n    os._exit(0)\n",
+    "returns an object equal to everything": (
+        "class Equal:\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n"
+        "    def __bool__(self): return True\n    __hash__ = None\n"
+        "def {name}(*positional, **named):\n    return Equal()\n"
+    ),
+    "empties its arguments and returns them": (
+        "def {name}(*positional, **named):\n"
+        "    for argument in positional:\n"
+        "        if isinstance(argument, (list, dict, set)):\n            argument.clear()\n"
+        "    return positional[0] if positional else None\n"
+    ),
+}
+SCRIPT_CONTROLS = {"prints nothing": "", "raises": "raise RuntimeError", "ends the process": "import os; os._exit(0)"}
+
+
+def admit(judge: Judge, programs: Sequence[Program]) -> list[str]:
+    """Return for each program, whose source is a reference solution, "" if its tests are admitted, or why not."""
+    problems = [""] * len(programs)
+    tried: list[tuple[int, str, Program]] = []
+    for index, program in enumerate(programs):
+        try:
+            tried += [(index, what, each) for what, each in _attempts(program, judge.limits.reply_bytes)]
+        except InputError as error:
+            problems[index] = str(error)
+    for (index, what, _), verdict in zip(tried, judge.run_many([each for *_, each in tried]), strict=True):
+        if problems[index] or verdict.passed != (what != ""):
+            continue
+        if what:
+            problems[index] = f"a program that {what} passes"
+        else:
+            problems[index] = f"the reference does not pass: {verdict.status}, {verdict.reason}"
+    return problems
+
+
+def _attempts(program: Program, reply_bytes: int) -> list[tuple[str, Program]]:
+    """The reference, under the name "", and the controls."""
+    if program.cases:
+        sources = SCRIPT_CONTROLS
+        names: tuple[str, ...] = ()
+    else:
+        names = prepare(program.tests, program.setup, program.entry_points, reply_bytes).entry_points
+        sources = {what: "".join(source.format(name=name) for name in names) for what, source in CONTROLS.items()}
+    if not program.cases and not names:
+        raise InputError("the tests call nothing of the program")
+    return [("", program), *((what, replace(program, source=source)) for what, source in sources.items())]
