@@ -11,14 +11,16 @@ from types import TracebackType
 from typing import Any
 
 from rlbench.errors import InputError
+from rlbench.sandbox.external import ExternalLane
 from rlbench.sandbox.lane import Lane, LaneBroken, Outcome
 from rlbench.sandbox.meaning import Meaning, of_case, of_tests, of_weak_tests
 from rlbench.sandbox.prepared import prepare
 from rlbench.sandbox.program import Limits, Program
 from rlbench.sandbox.selftest import LIMITS, self_test
-from rlbench.sandbox.tiers import AUTOMATIC, SandboxUnavailable
+from rlbench.sandbox.tiers import TIERS, SandboxUnavailable
 from rlbench.sandbox.verdict import Tier, Verdict
 
+AnyLane = Lane | ExternalLane
 _ATTEMPTS = 3
 
 
@@ -31,8 +33,8 @@ class Judge:
     def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
         self.tier: Tier = tier
         self.limits = limits
-        self._all = [Lane(tier) for _ in range(lanes)]
-        self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        self._all = [_lane(tier) for _ in range(lanes)]
+        self._free: queue.SimpleQueue[AnyLane] = queue.SimpleQueue()
         for lane in self._all:
             self._free.put(lane)
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="judge")
@@ -84,14 +86,14 @@ class Judge:
                 break
         return verdict
 
-    def _replace(self, lane: Lane) -> Lane:
+    def _replace(self, lane: AnyLane) -> AnyLane:
         lane.close()
         self._all.remove(lane)
-        fresh = Lane(self.tier)
+        fresh = _lane(self.tier)
         self._all.append(fresh)
         return fresh
 
-    def _run_tests(self, lane: Lane, program: Program, weak: bool) -> Verdict:
+    def _run_tests(self, lane: AnyLane, program: Program, weak: bool) -> Verdict:
         """Judge a program by tests that call it; `weak`: the tests' process runs the program itself."""
         tests = prepare(program.tests, program.setup, program.entry_points, self.limits.reply_bytes)
         source = program.source
@@ -103,7 +105,7 @@ class Judge:
         report = outcome.report or {}
         return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)
 
-    def _run_cases(self, lane: Lane, program: Program) -> Verdict:
+    def _run_cases(self, lane: AnyLane, program: Program) -> Verdict:
         """Judge a program by what it prints for each input; the comparison is made here, outside of the sandbox."""
         outcomes: list[Outcome] = []
         passed, problem = 0, None
@@ -156,6 +158,10 @@ class Judge:
         self.close()
 
 
+def _lane(tier: Tier) -> AnyLane:
+    return ExternalLane() if tier == "D" else Lane(tier)
+
+
 def _checked(program: Program | Mapping[str, Any]) -> Program:
     """The program as a record, with entry points.
 
@@ -198,7 +204,7 @@ def open_judge(
     if unsafe:
         return Judge("none", count, allowed)
     problems = []
-    for candidate in [tier] if tier else AUTOMATIC:
+    for candidate in [tier] if tier else TIERS:
         try:
             return _tested(candidate, count, allowed)
         except SandboxUnavailable as error:

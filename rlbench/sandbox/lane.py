@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlbench.sandbox import tiers
-from rlbench.sandbox.inside import channel
+from rlbench.sandbox.inside.channel import READY, Channel, Closed
 from rlbench.sandbox.inside.lockdown import Resources
 from rlbench.sandbox.prepared import Tests
 from rlbench.sandbox.program import Limits
@@ -80,7 +80,7 @@ class Lane:
     def _says_ready(self) -> bool:
         self._control.settimeout(_START_SECONDS)
         try:
-            return self._control.recv(64) == channel.READY
+            return self._control.recv(64) == READY
         except OSError:
             return False
         finally:
@@ -107,7 +107,7 @@ class Lane:
             files, report = [stdin_file, out, err, theirs, job_file], -1
             if tests is not None:
                 report, write_end = os.pipe()
-                opened += [report, write_end, tests_file := _file(marshal.dumps(asdict(tests)))]
+                opened += [report, write_end, tests_file := _file(marshal.dumps(tests.compiled()))]
                 files += [link, tests_file, write_end]
             self._send(limits, files)
             for descriptor in (theirs, *files[5:]):  # so that each end sees when the other one is gone
@@ -117,7 +117,7 @@ class Lane:
             return Outcome(
                 program=ends["program"],
                 tests=ends.get("tests"),
-                report=None if tests is None else _read_report(report),
+                report=None if tests is None else read_report(os.read(report, _LONGEST_REPORT)),
                 confined=tests is not None or _is_ready(link),
                 stdout=os.pread(out, limits.output_bytes, 0),
                 stderr=os.pread(err, limits.output_bytes, 0),
@@ -174,15 +174,15 @@ def _file(content: bytes = b"") -> int:
 def _is_ready(link: int) -> bool:
     """Whether the first thing that a program's process said is that it is confined."""
     try:
-        return channel.receive(link, 1 << 10) == channel.READY
-    except (channel.Closed, ValueError):
+        return Channel(link, link).receive(1 << 10) == READY
+    except (Closed, ValueError):
         return False
 
 
-def _read_report(pipe: int) -> dict[str, Any] | None:
+def read_report(text: bytes) -> dict[str, Any] | None:
     """The tests' report, or None if there is none that can be read."""
     try:
-        report = json.loads(os.read(pipe, _LONGEST_REPORT))
+        report = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) else None

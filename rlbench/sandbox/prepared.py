@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from rlbench.errors import InputError
 from rlbench.sandbox.entry_points import free_names
@@ -13,17 +14,33 @@ from rlbench.sandbox.inside.splitting import split_tests
 
 @dataclass(frozen=True)
 class Tests:
-    """What the tests' process reads. Code is compiled here, because it would be compiled for every program there."""
+    """What the tests' process reads. `source` is the program itself, where they run it in their own process (`weak`).
 
-    tests: types.CodeType
-    expected: int
-    """Assertions in the tests."""
-    setup: types.CodeType
+    Code is compiled here, because there it would be compiled for every program.
+    """
+
+    tests: str
+    setup: str
     entry_points: tuple[str, ...]
     reply_bytes: int
+    code: tuple[types.CodeType, types.CodeType] = field(repr=False)
+    """Of the tests and of the setup."""
+    expected: int
+    """Assertions in the tests."""
     weak: bool = False
     source: str = ""
-    """The program itself, where the tests run it in their own process (`weak`)."""
+
+    def compiled(self) -> dict[str, Any]:
+        """The job of a tests' process that has this very Python."""
+        return self._job() | {"tests": self.code[0], "setup": self.code[1], "expected": self.expected}
+
+    def text(self) -> dict[str, Any]:
+        """The job of a tests' process that may have another Python."""
+        return self._job() | {"tests": self.tests, "setup": self.setup}
+
+    def _job(self) -> dict[str, Any]:
+        return {"entry_points": self.entry_points, "reply_bytes": self.reply_bytes, "weak": self.weak,
+                "source": self.source}  # fmt: skip
 
 
 @lru_cache(4096)
@@ -42,4 +59,4 @@ def prepare(tests: str, setup: str, entry_points: tuple[str, ...], reply_bytes: 
     wrong = [name for name in names if not name.isidentifier()]
     if wrong:
         raise InputError(f"judge: entry_points: expected names of functions, got {wrong[0]!r:.80}")
-    return Tests(code, expected, before, tuple(names), reply_bytes)
+    return Tests(tests, setup, tuple(names), reply_bytes, (code, before), expected)

@@ -18,7 +18,7 @@ from rlbench.errors import RlbenchError
 from rlbench.sandbox.inside.lockdown import Kind
 from rlbench.sandbox.verdict import Tier
 
-AUTOMATIC: tuple[Tier, ...] = ("A", "B", "C")
+TIERS: tuple[Tier, ...] = ("A", "B", "C", "D")
 LOCKDOWN: dict[Tier, Kind] = {"A": "landlock", "B": "landlock", "C": "no-paths", "none": "none"}
 _INSIDE = "/judge"
 _PACKAGE = Path(__file__).resolve().parent

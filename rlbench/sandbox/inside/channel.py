@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import dataclass
 
 READY = b"ready"  # the first frame of a program's process, sent once it is confined
 
@@ -16,42 +17,47 @@ class Oversized(ValueError):
     """A frame is announced that is longer than allowed."""
 
 
-def send(descriptor: int, frame: bytes) -> None:
-    """Write one frame.
+@dataclass(frozen=True)
+class Channel:
+    """One end of the way between program and tests: numbers of open files, the same one twice for a socket."""
 
-    Raises:
-        Closed: the other end is gone.
-    """
-    rest = memoryview(struct.pack("<I", len(frame)) + frame)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise Closed from error
+    reader: int
+    writer: int
 
+    def send(self, frame: bytes) -> None:
+        """Write one frame.
 
-def receive(descriptor: int, longest: int) -> bytes:
-    """Read one frame of at most `longest` bytes.
+        Raises:
+            Closed: the other end is gone.
+        """
+        rest = memoryview(struct.pack("<I", len(frame)) + frame)
+        while rest:
+            try:
+                rest = rest[os.write(self.writer, rest) :]
+            except (BrokenPipeError, ConnectionResetError) as error:
+                raise Closed from error
 
-    Raises:
-        Closed: the stream ended before the frame did.
-        Oversized: the frame is longer.
-    """
-    (length,) = struct.unpack("<I", _exactly(descriptor, 4))
-    if length > longest:
-        raise Oversized(f"a frame of {length} bytes; at most {longest} are allowed")
-    return _exactly(descriptor, length)
+    def receive(self, longest: int) -> bytes:
+        """Read one frame of at most `longest` bytes.
 
+        Raises:
+            Closed: the stream ended before the frame did.
+            Oversized: the frame is longer.
+        """
+        (length,) = struct.unpack("<I", self._exactly(4))
+        if length > longest:
+            raise Oversized(f"a frame of {length} bytes; at most {longest} are allowed")
+        return self._exactly(length)
 
-def _exactly(descriptor: int, count: int) -> bytes:
-    parts = []
-    while count:
-        try:
-            part = os.read(descriptor, min(count, 1 << 20))
-        except ConnectionResetError as error:
-            raise Closed from error
-        if not part:
-            raise Closed
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+    def _exactly(self, count: int) -> bytes:
+        parts = []
+        while count:
+            try:
+                part = os.read(self.reader, min(count, 1 << 20))
+            except ConnectionResetError as error:
+                raise Closed from error
+            if not part:
+                raise Closed
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)

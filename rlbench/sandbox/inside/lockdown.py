@@ -90,7 +90,6 @@ def limit(resources: Resources) -> None:
         OSError: one cannot be set.
     """
     wanted = {
-        resource.RLIMIT_CPU: math.ceil(resources.cpu_seconds) + 1,  # the fork server ends it first
         resource.RLIMIT_AS: resources.memory_bytes,
         resource.RLIMIT_STACK: resources.stack_bytes,
         resource.RLIMIT_FSIZE: resources.file_bytes,
@@ -99,6 +98,9 @@ def limit(resources: Resources) -> None:
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
+    # The fork server ends it first; without one, SIGXCPU comes at the soft limit and SIGKILL at the hard one.
+    seconds = math.ceil(resources.cpu_seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds + 1, seconds + 2))
     for which, most in wanted.items():
         hard = resource.getrlimit(which)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)

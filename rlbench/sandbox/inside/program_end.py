@@ -10,25 +10,26 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from rlbench.sandbox.inside import channel, codec
+from rlbench.sandbox.inside import codec
+from rlbench.sandbox.inside.channel import Channel, Closed
 
 _LONGEST_REQUEST = 64 << 20
 
 
-def serve(link: int, source: str) -> None:
+def serve(link: Channel, source: str) -> None:
     """Load the program as a module, say how that went, and answer calls until the tests hang up."""
     namespace = _module("program")
     problem = _load(source, namespace)
     _flush()
-    channel.send(link, codec.dumps(problem))
+    link.send(codec.dumps(problem))
     while problem is None:
         try:
-            request = codec.loads(channel.receive(link, _LONGEST_REQUEST))
-        except channel.Closed:
+            request = codec.loads(link.receive(_LONGEST_REQUEST))
+        except Closed:
             return
         answer = _answer(request, namespace)
         _flush()
-        channel.send(link, answer)
+        link.send(answer)
 
 
 def run_as_script(source: str) -> int:

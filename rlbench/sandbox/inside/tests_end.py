@@ -11,7 +11,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from rlbench.sandbox.inside import channel, codec
+from rlbench.sandbox.inside import codec
+from rlbench.sandbox.inside.channel import READY, Channel, Closed
 from rlbench.sandbox.inside.checks import Tally, run_checks
 
 
@@ -27,7 +28,7 @@ class Ended(BaseException):
 class Conversation:
     """Calls to the program, one after the other. After the first thing that is no answer, nothing counts any more."""
 
-    def __init__(self, link: int, longest_reply: int) -> None:
+    def __init__(self, link: Channel, longest_reply: int) -> None:
         self.link = link
         self.longest_reply = longest_reply
         self.calls = 0
@@ -40,10 +41,10 @@ class Conversation:
             Ended: it is not, or it failed to load.
         """
         try:
-            said = channel.receive(self.link, 1 << 10)
-        except channel.Closed:
+            said = self.link.receive(1 << 10)
+        except Closed:
             said = b"it ended"
-        if said != channel.READY:
+        if said != READY:
             raise self._end("infra_error", f"the program's process could not be confined: {said.decode()}")
         problem = self._receive()
         if problem is None:
@@ -71,8 +72,8 @@ class Conversation:
         request = codec.dumps((nonce, name, positional, named))
         self.calls += 1
         try:
-            channel.send(self.link, request)
-        except channel.Closed:
+            self.link.send(request)
+        except Closed:
             raise self._end("gone", "the program ended during a call") from None
         reply = self._receive()
         if type(reply) is not dict or reply.get("nonce") != nonce:
@@ -90,8 +91,8 @@ class Conversation:
 
     def _receive(self) -> Any:
         try:
-            return codec.loads(channel.receive(self.link, self.longest_reply))
-        except channel.Closed:
+            return codec.loads(self.link.receive(self.longest_reply))
+        except Closed:
             raise self._end("gone", "the program ended without an answer") from None
         except MemoryError:
             raise self._end("protocol_violation", "the reply does not fit into memory") from None
@@ -135,7 +136,7 @@ class Conversation:
         return self.over
 
 
-def serve(link: int, report: int, job: dict[str, Any]) -> None:
+def serve(link: Channel, report: int, job: dict[str, Any]) -> None:
     """Run the tests of a job and write the report: one JSON object."""
     conversation = Conversation(link, job["reply_bytes"])
     tally = Tally()

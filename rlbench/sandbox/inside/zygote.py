@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
-from rlbench.sandbox.inside import channel, checks, codec, program_end, tests_end  # noqa: F401 (children need them)
+from rlbench.sandbox.inside import program_end, tests_end
+from rlbench.sandbox.inside.channel import READY, Channel, Closed
 from rlbench.sandbox.inside.lockdown import Lockdown, Resources, become_nobody, close_range, hide
 from rlbench.sandbox.inside.preload import preload
 
@@ -135,10 +136,10 @@ class Zygote:
                 raise
             status = 0
             if is_tests:
-                tests_end.serve(link=3, report=5, job=marshal.loads(_read(4)))
+                tests_end.serve(Channel(3, 3), report=5, job=marshal.loads(_read(4)))
             else:
-                status = _program(link=3, job=4)
-        except channel.Closed:
+                status = _program(Channel(3, 3), job=4)
+        except Closed:
             pass
         finally:
             os._exit(status)
@@ -190,15 +191,15 @@ def _arrange(files: list[int], keep: int) -> None:
 def _say_unconfined(error: OSError, report: int | None) -> None:
     """Tell the judge why nothing is run. Nothing that nobody trusts has been read yet."""
     if report is None:
-        channel.send(3, str(error).encode())
+        Channel(3, 3).send(str(error).encode())
     else:
         reason = f"the tests' process could not be confined: {error}"
         os.write(report, json.dumps(tests_end.finding("infra_error", reason)).encode())
 
 
-def _program(link: int, job: int) -> int:
+def _program(link: Channel, job: int) -> int:
     """Be the program's end; return the exit status."""
-    channel.send(link, channel.READY)
+    link.send(READY)
     work = json.loads(_read(job))
     source = work["source"]
     if work["script"]:
@@ -253,5 +254,5 @@ def main() -> None:
     control = socket.socket(fileno=settings["control"])
     gc.collect()
     gc.freeze()
-    control.send(channel.READY)
+    control.send(READY)
     Zygote(control, lockdown).serve()
