@@ -71,7 +71,7 @@ class ExternalLane:
         modules = [[f"rlbench.sandbox.inside.{name}", (_INSIDE / f"{name}.py").read_text()] for name in _MODULES]
         self._modules = packages + modules
 
-    def run(self, limits: Limits, job: Mapping[str, Any], tests: Tests | None, stdin: bytes = b"") -> Outcome:
+    def run(self, limits: Limits, source: str, tests: Tests | None, stdin: bytes = b"") -> Outcome:
         """Run a program, and the tests that talk to it, to the end of both; see `Lane.run`.
 
         Raises:
@@ -80,10 +80,10 @@ class ExternalLane:
         started = time.monotonic()
         if tests is None:
             text = stdin.decode(errors="surrogatepass")
-            program, judging = self._start(limits, "script", {"source": job["source"], "stdin": text}), None
+            program, judging = self._start(limits, "script", {"source": source, "stdin": text}), None
             program.gather("stdout", limits.output_bytes + len(_READY))
         else:
-            program = self._start(limits, "program", {"source": job["source"]})
+            program = self._start(limits, "program", {"source": source})
             judging = self._start(limits, "tests", tests.text())
             program.relay_to(judging)
             judging.relay_to(program)

@@ -100,7 +100,7 @@ class Judge:
         if weak:
             source = ""
             tests = replace(tests, entry_points=(), weak=True, source=program.source)
-        outcome = lane.run(self.limits, {"source": source, "script": False}, tests)
+        outcome = lane.run(self.limits, source, tests)
         found = self._printed_too_much(outcome) or (of_weak_tests(outcome) if weak else of_tests(outcome))
         report = outcome.report or {}
         return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)
@@ -110,9 +110,7 @@ class Judge:
         outcomes: list[Outcome] = []
         passed, problem = 0, None
         for number, (given, wanted) in enumerate(program.cases, 1):
-            outcome = lane.run(
-                self.limits, {"source": program.source, "script": True}, None, given.encode(errors="surrogatepass")
-            )
+            outcome = lane.run(self.limits, program.source, None, given.encode(errors="surrogatepass"))
             outcomes.append(outcome)
             found = self._printed_too_much(outcome) or of_case(outcome, wanted)
             passed += found is None

@@ -86,13 +86,13 @@ class Lane:
         finally:
             self._control.settimeout(None)
 
-    def run(self, limits: Limits, job: Mapping[str, Any], tests: Tests | None, stdin: bytes = b"") -> Outcome:
+    def run(self, limits: Limits, source: str, tests: Tests | None, stdin: bytes = b"") -> Outcome:
         """Run a program, and the tests that talk to it, to the end of both.
 
         Args:
             limits: of each of the two processes.
-            job: what the program's process reads: `source`, and whether it is a `script`.
-            tests: what the tests' process reads; None for a script.
+            source: of the program.
+            tests: what calls it; None for a script.
             stdin: what a script reads from standard input.
 
         Raises:
@@ -103,13 +103,18 @@ class Lane:
         try:
             link, theirs = (end.detach() for end in socket.socketpair())
             opened += [link, theirs]
-            opened += [stdin_file := _file(stdin), out := _file(), err := _file(), job_file := _file(_json(job))]
-            files, report = [stdin_file, out, err, theirs, job_file], -1
+            opened += [
+                stdin_file := _file(stdin),
+                out := _file(),
+                err := _file(),
+                source_file := _file(source.encode(errors="surrogatepass")),
+            ]
+            files, report = [stdin_file, out, err, theirs, source_file], -1
             if tests is not None:
                 report, write_end = os.pipe()
                 opened += [report, write_end, tests_file := _file(marshal.dumps(tests.compiled()))]
                 files += [link, tests_file, write_end]
-            self._send(limits, files)
+            self._send(limits, files, is_script=tests is None)
             for descriptor in (theirs, *files[5:]):  # so that each end sees when the other one is gone
                 opened.remove(descriptor)
                 os.close(descriptor)
@@ -128,10 +133,11 @@ class Lane:
             for descriptor in opened:
                 os.close(descriptor)
 
-    def _send(self, limits: Limits, files: Sequence[int]) -> None:
+    def _send(self, limits: Limits, files: Sequence[int], *, is_script: bool) -> None:
         resources = Resources(limits.cpu_seconds, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
                               limits.open_files)  # fmt: skip
-        message = {"resources": asdict(resources), "wall_seconds": limits.wall_seconds, "threads": limits.threads}
+        message = {"resources": asdict(resources), "wall_seconds": limits.wall_seconds, "threads": limits.threads,
+                   "script": is_script}  # fmt: skip
         try:
             socket.send_fds(self._control, [_json(message)], files)
         except OSError as error:

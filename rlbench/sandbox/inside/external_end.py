@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Any
 
 from rlbench.sandbox.inside import program_end, tests_end
@@ -19,17 +20,19 @@ def main(work: dict[str, Any]) -> None:
     nothing = os.open("/dev/null", os.O_RDWR)
     link = Channel(os.dup(0), os.dup(1))
     job = work["job"]
+    source = job.get("source", "").encode(errors="surrogatepass")
+    random.seed(0)
     status = 0
     if work["role"] == "script":
         link.send(READY)
         os.close(link.writer)
         os.dup2(_file(job["stdin"].encode(errors="surrogatepass")), 0)
-        status = program_end.run_as_script(job["source"])
+        status = program_end.run_as_script(source)
     elif work["role"] == "program":
         os.dup2(nothing, 0)
         os.dup2(2, 1)
         link.send(READY)
-        program_end.serve(link, job["source"])
+        program_end.serve(link, source)
     else:
         report = os.dup(2)
         for number in (0, 1, 2):

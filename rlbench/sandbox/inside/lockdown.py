@@ -52,7 +52,10 @@ class Lockdown:
             rules = landlock.ruleset(libc, readable)
             self.rules = fcntl.fcntl(rules, fcntl.F_DUPFD, _OUT_OF_THE_WAY)
             os.close(rules)
-        self.machine = seccomp.this_machine() if kind != "none" else None
+        self._filter = None
+        if kind != "none":
+            machine = seccomp.this_machine()
+            self._filter = seccomp.Filter(lambda pid: seccomp.filter_program(machine, pid, paths=kind == "landlock"))
 
     def enter(self, resources: Resources, parent: int) -> None:
         """Confine this process, a child of process `parent` with nothing open but its own files.
@@ -63,14 +66,13 @@ class Lockdown:
         if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
             raise OSError("the fork server is gone")
         limit(resources)
-        if self.machine is None:
+        if self._filter is None:
             return
         seccomp.forbid_new_privileges(libc)
         if self.kind == "landlock":
             landlock.restrict(libc, self.rules)
             os.close(self.rules)
-        program = seccomp.filter_program(self.machine, os.getpid(), paths=self.kind == "landlock")
-        seccomp.install(libc, seccomp.assemble(program))
+        self._filter.install(libc, os.getpid())
 
 
 def close_range(first: int, last: int) -> None:

@@ -16,7 +16,7 @@ from rlbench.sandbox.inside.channel import Channel, Closed
 _LONGEST_REQUEST = 64 << 20
 
 
-def serve(link: Channel, source: str) -> None:
+def serve(link: Channel, source: bytes) -> None:
     """Load the program as a module, say how that went, and answer calls until the tests hang up."""
     namespace = _module("program")
     problem = _load(source, namespace)
@@ -32,7 +32,7 @@ def serve(link: Channel, source: str) -> None:
         link.send(answer)
 
 
-def run_as_script(source: str) -> int:
+def run_as_script(source: bytes) -> int:
     """Run the program as `python program.py` would, and return the exit status."""
     try:
         exec(compile(source, "program.py", "exec", dont_inherit=True), _module("__main__"))
@@ -55,7 +55,7 @@ def _module(name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _load(source: str, namespace: dict[str, Any]) -> dict[str, Any] | None:
+def _load(source: bytes, namespace: dict[str, Any]) -> dict[str, Any] | None:
     """Run the source; return None, or what went wrong."""
     try:
         exec(compile(source, "program.py", "exec", dont_inherit=True), namespace)

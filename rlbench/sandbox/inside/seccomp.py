@@ -10,7 +10,7 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rlbench.sandbox.inside.syscalls import MACHINES, Machine
 
@@ -19,6 +19,7 @@ _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _X32 = 0x40000000
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 _FLAGS_THAT_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0x400000  # __O_TMPFILE
+_SOME_PID = 0x7FFFFFFF
 _CLONE_THREAD = 0x00010000
 _DESCRIPTOR_FLAGS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, F_DUPFD_CLOEXEC; never F_SETOWN, F_SETSIG
 _FILE_IOCTLS = (0x5450, 0x5451, 0x5421, 0x541B)  # FIONCLEX, FIOCLEX, FIONBIO, FIONREAD
@@ -146,13 +147,22 @@ def forbid_new_privileges(libc: ctypes.CDLL) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
-def install(libc: ctypes.CDLL, program: bytes) -> None:
-    """Install the assembled filter in this process for good.
+class Filter:
+    """An assembled filter in which only the number of the process is missing, so that a child has little to do."""
 
-    Raises:
-        OSError: the kernel refuses.
-    """
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(header), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")
+    def __init__(self, program: Callable[[int], Instructions]) -> None:
+        self._code = ctypes.create_string_buffer(assemble(program(_SOME_PID)))
+        marked, other = program(_SOME_PID), program(_SOME_PID - 1)
+        (place,) = (index for index, (one, two) in enumerate(zip(marked, other, strict=True)) if one != two)
+        self._place = 8 * place + 4
+        self._header = struct.pack("HxxxxxxP", len(marked), ctypes.addressof(self._code))
+
+    def install(self, libc: ctypes.CDLL, own_pid: int) -> None:
+        """Put this process, and what it starts, under the filter for good.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        struct.pack_into("I", self._code, self._place, own_pid)
+        if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(self._header), 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")

@@ -17,6 +17,7 @@ import gc
 import json
 import marshal
 import os
+import random
 import select
 import signal
 import socket
@@ -135,10 +136,11 @@ class Zygote:
                 _say_unconfined(error, report=5 if is_tests else None)
                 raise
             status = 0
+            random.seed(0)  # the same program meets the same numbers every time
             if is_tests:
                 tests_end.serve(Channel(3, 3), report=5, job=marshal.loads(_read(4)))
             else:
-                status = _program(Channel(3, 3), job=4)
+                status = _program(Channel(3, 3), 4, limits["script"])
         except Closed:
             pass
         finally:
@@ -197,12 +199,11 @@ def _say_unconfined(error: OSError, report: int | None) -> None:
         os.write(report, json.dumps(tests_end.finding("infra_error", reason)).encode())
 
 
-def _program(link: Channel, job: int) -> int:
+def _program(link: Channel, job: int, is_script: bool) -> int:
     """Be the program's end; return the exit status."""
     link.send(READY)
-    work = json.loads(_read(job))
-    source = work["source"]
-    if work["script"]:
+    source = _read(job)
+    if is_script:
         return program_end.run_as_script(source)
     program_end.serve(link, source)
     return 0
@@ -210,8 +211,9 @@ def _program(link: Channel, job: int) -> int:
 
 def _read(job: int) -> bytes:
     """Read and close the job's file."""
-    with os.fdopen(job, "rb") as stream:
-        return stream.read()
+    content = os.pread(job, os.fstat(job).st_size, 0)
+    os.close(job)
+    return content
 
 
 def _threads(pid: int) -> int:
