@@ -10,6 +10,8 @@ from pathlib import Path
 from rlbench.artifacts.run_folder import environment
 from rlbench.errors import InputError
 from rlbench.registry import names
+from rlbench.sandbox.judge import try_tier
+from rlbench.sandbox.tiers import TIERS
 
 EXTRAS = {"hub": "datasets", "trl": "trl"}
 
@@ -38,6 +40,9 @@ def diagnose(data_dir: Path | None) -> None:
     for extra, module in EXTRAS.items():
         found = importlib.util.find_spec(module) is not None
         _line(f"extra {extra}", "installed" if found else f"missing; pip install 'rlbench[{extra}]'")
+    for tier in TIERS:
+        problem = try_tier(tier)
+        _line(f"sandbox {tier}", problem or "holds: all probes of the self-test were refused")
     for kind in ("algorithms", "graders", "metrics"):
         _line(kind, ", ".join(names(kind)))
     if data_dir is None:

@@ -85,6 +85,27 @@ def score(
 
 
 @app.command()
+def judge(
+    file: Annotated[Path, typer.Argument(help="JSON Lines as for `score`, for any of the samples; or a Python file.")],
+    task: Annotated[str, typer.Option(help="Task name or folder; it must have unit tests.")],
+    split: Annotated[str, typer.Option(help="Split that the completions answer.")] = "test",
+    sample: Annotated[str | None, typer.Option(help="Only this sample; needed for a Python file.")] = None,
+    cpu_seconds: Annotated[float, typer.Option(min=0.1, help="What one program may compute.")] = 3.0,
+    tier: Annotated[
+        Literal["A", "B", "C", "D"] | None, typer.Option(help="Sandbox tier; the strongest available by default.")
+    ] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run programs without any confinement. Verdicts say so.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Run completions against a task's unit tests in a sandbox; show verdicts, reasons and what was printed."""
+    from rlbench.cli.judge import judge_file
+
+    judge_file(file, task, split, sample, cpu_seconds, tier, unsafe, data_dir)
+
+
+@app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Score folders, the baseline first.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json and the report.")] = None,

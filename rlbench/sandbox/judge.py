@@ -214,6 +214,15 @@ def open_judge(
     )
 
 
+def try_tier(tier: Tier) -> str:
+    """Run the self-test of a tier; return "" if it holds, or why it cannot be used."""
+    try:
+        _tested(tier, 1, Limits()).close()
+    except SandboxUnavailable as error:
+        return str(error).removeprefix(f"tier {tier}: ")
+    return ""
+
+
 def _tested(tier: Tier, lanes: int, limits: Limits) -> Judge:
     """Return a judge whose tier has passed the self-test.
 
