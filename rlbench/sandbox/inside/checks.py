@@ -20,6 +20,7 @@ class Tally:
 
     def __init__(self, expected: int = 0) -> None:
         self.expected = expected
+        self.completed = False
         self.passed = 0
         self.tried = 0
         self.broken = False
@@ -58,8 +59,8 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """Checks there are: those tried, and those that were never reached."""
-        return max(self.tried, self.expected, 1)
+        """Checks there are: those tried, and where the tests were cut short, those that were never reached."""
+        return self.tried if self.completed else max(self.tried, self.expected, 1)
 
 
 def run_checks(tests: types.CodeType, expected: int, namespace: dict[str, Any]) -> Tally:
@@ -75,6 +76,9 @@ def run_checks(tests: types.CodeType, expected: int, namespace: dict[str, Any]) 
     try:
         exec(tests, namespace)
         _run_collected(namespace, tally)
+        if not tally.tried:
+            tally.held()  # tests that check in their own way, and raise where something is wrong
+        tally.completed = True
     except Exception as error:
         tally.raised(None, error)
     return tally

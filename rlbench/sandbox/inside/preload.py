@@ -6,6 +6,8 @@ a fork has to copy is most of what a program costs.
 
 from __future__ import annotations
 
+import _sitebuiltins
+import builtins
 import contextlib
 import importlib
 
@@ -34,6 +36,8 @@ def preload(everything: bool) -> None:
     for name in [*COMMON, *(OTHERS if everything else ())]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    for name in ("exit", "quit"):  # are there in every ordinary Python
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D"))
     for name in CODECS:
         with contextlib.suppress(LookupError):
             "".encode(name)

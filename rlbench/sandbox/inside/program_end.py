@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable
@@ -35,7 +37,10 @@ def serve(link: Channel, source: bytes) -> None:
 def run_as_script(source: bytes) -> int:
     """Run the program as `python program.py` would, and return the exit status."""
     try:
-        exec(compile(source, "program.py", "exec", dont_inherit=True), _module("__main__"))
+        try:
+            exec(compile(source, "program.py", "exec", dont_inherit=True), _module("__main__"))
+        finally:
+            _end_as_python_does()
         status = 0
     except SystemExit as error:
         code = error.code
@@ -47,6 +52,12 @@ def run_as_script(source: bytes) -> int:
         status = 1
     _flush()
     return status & 0xFF
+
+
+def _end_as_python_does() -> None:
+    """Wait for threads and run what was registered for the end: some programs only print then."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
 
 
 def _module(name: str) -> dict[str, Any]:

@@ -31,9 +31,9 @@ def _words(text: str) -> list[str]:
 
 # The most frequent first.
 HARMLESS = _words("""
-    read write futex mmap munmap mprotect brk close lseek fstat madvise clock_gettime getpid gettid
+    read write futex mmap munmap mprotect brk close lseek fstat madvise getpid gettid
     rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack pread64 pwrite64 readv writev preadv pwritev poll ppoll select
-    pselect6 sched_yield mremap mincore dup dup2 dup3 nanosleep clock_nanosleep clock_getres gettimeofday time times
+    pselect6 sched_yield mremap mincore dup dup2 dup3 nanosleep clock_getres gettimeofday time times
     exit exit_group set_tid_address set_robust_list get_robust_list restart_syscall rseq arch_prctl uname fsync
     ftruncate umask getrlimit getrusage sysinfo getuid getgid geteuid getegid getppid getpgrp getpgid getsid getgroups
     getpriority sched_getaffinity getrandom pipe pipe2 eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait
@@ -80,6 +80,8 @@ def filter_program(machine: Machine, own_pid: int, *, paths: bool) -> Instructio
     program += _where(number["prlimit64"], _null(2))  # looking at limits, not setting them
     program += _where(number["sendto"], _null(4))  # no address: only to the other end of a pair
     program += _where(number["socketpair"], _one_of(0, (1,), errno.EPERM))  # AF_UNIX
+    for name in ("clock_gettime", "clock_nanosleep"):  # higher numbers are the clocks of other processes
+        program += _where(number[name], _below(0, 16))
     for name in HOSTILE:
         program += [(_EQUAL, 0, 1, number[name]), (_RETURN, 0, 0, KILL)]
     return [*program, (_RETURN, 0, 0, REFUSE | errno.EPERM)]
@@ -113,6 +115,10 @@ def _one_bit(argument: int, bit: int) -> Instructions:
 def _one_of(argument: int, values: Sequence[int], error: int) -> Instructions:
     compared = [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
     return [_low(argument), *compared, _refuse(error), (_RETURN, 0, 0, ALLOW)]
+
+
+def _below(argument: int, bound: int) -> Instructions:
+    return [_low(argument), (_GREATER_EQUAL, 0, 1, bound), _refuse(errno.EPERM), (_RETURN, 0, 0, ALLOW)]
 
 
 def _null(argument: int) -> Instructions:

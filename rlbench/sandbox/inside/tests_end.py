@@ -25,6 +25,10 @@ class Ended(BaseException):
         self.reason = reason
 
 
+class SetupFailed(Exception):
+    """The code that the tests need does not run, whatever the program is."""
+
+
 class Conversation:
     """Calls to the program, one after the other. After the first thing that is no answer, nothing counts any more."""
 
@@ -49,10 +53,10 @@ class Conversation:
         problem = self._receive()
         if problem is None:
             return
-        if _has(problem, "error", "kind", "message"):
+        if _has(problem, "error", "kind", "message") and _all_text(problem):
             memory = problem["kind"] == "MemoryError"
             raise self._end("memory_limit" if memory else "load_error", f"{problem['error']}: {problem['message']}")
-        if _has(problem, "exit"):
+        if _has(problem, "exit") and _all_text(problem):
             raise self._end("candidate_exit", f"raised {problem['exit']} while it was loaded")
         raise self._end("protocol_violation", "no word about how loading went")
 
@@ -81,12 +85,13 @@ class Conversation:
         if _has(reply, "nonce", "result", "changed"):
             self._write_back(reply["changed"], positional, named)
             return reply["result"]
-        if _has(reply, "nonce", "error", "kind", "message"):
-            raise self._error(reply)
-        if _has(reply, "nonce", "exit"):
-            raise self._end("candidate_exit", f"raised {reply['exit']} during a call")
-        if _has(reply, "nonce", "unsupported"):
-            raise self._end("unsupported_return", f"returned {reply['unsupported']}"[:200])
+        if _all_text(reply):
+            if _has(reply, "nonce", "error", "kind", "message"):
+                raise self._error(reply)
+            if _has(reply, "nonce", "exit"):
+                raise self._end("candidate_exit", f"raised {reply['exit']} during a call")
+            if _has(reply, "nonce", "unsupported"):
+                raise self._end("unsupported_return", f"returned {reply['unsupported']}")
         raise self._end("protocol_violation", "the reply is neither a result nor an error")
 
     def _receive(self) -> Any:
@@ -101,12 +106,13 @@ class Conversation:
 
     def _error(self, reply: dict[str, Any]) -> BaseException:
         """The exception to raise in the tests: the builtin one that the program's is a kind of."""
-        kind = vars(builtins).get(str(reply["kind"]))
-        message = str(reply["message"])
+        kind, message = vars(builtins).get(reply["kind"]), reply["message"]
         if kind is MemoryError:
             return self._end("memory_limit", message or "MemoryError")
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             return self._end("protocol_violation", "an error that is none")
+        if issubclass(kind, StopIteration | StopAsyncIteration):  # would end a loop of the tests as if all were well
+            return RuntimeError(f"{reply['error']}: {message}")
         if kind is Exception or issubclass(kind, UnicodeError | ExceptionGroup):  # need more than a message
             return Exception(f"{reply['error']}: {message}")
         error = kind(message)
@@ -147,10 +153,10 @@ def serve(link: Channel, report: int, job: dict[str, Any]) -> None:
         status, reason = ended.status, ended.reason
     except MemoryError:
         status, reason = "memory_limit", "the tests ran out of memory"
-    except RecursionError as error:
-        status, reason = "error", f"{type(error).__name__} in the tests"
+    except SetupFailed as failed:
+        status, reason = "tests_error", str(failed)
     except Exception as error:
-        status, reason = "tests_error", f"{type(error).__name__}: {error}"
+        status, reason = "error", f"{type(error).__name__} in the tests"
     except BaseException as error:
         status, reason = "candidate_exit" if job["weak"] else "error", f"{type(error).__name__} ended the tests"
     if conversation.over is not None:
@@ -168,7 +174,10 @@ def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
     module = types.ModuleType("tests")
     sys.modules["tests"] = module
     namespace = module.__dict__
-    exec(job["setup"], namespace)
+    try:
+        exec(job["setup"], namespace)
+    except Exception as error:
+        raise SetupFailed(f"{type(error).__name__}: {error}") from error
     if job["weak"]:
         _load(job["source"], namespace)
     for name in job["entry_points"]:
@@ -187,11 +196,15 @@ def _load(source: str, namespace: dict[str, Any]) -> None:
 
 
 def _outcome(tally: Tally, conversation: Conversation, *, weak: bool) -> tuple[str, str]:
-    if tally.passed < tally.total or not tally.tried:
-        return "failed" if tally.broken else "error", tally.problem or "the tests check nothing"
+    if tally.passed < tally.total:
+        return "failed" if tally.broken else "error", tally.problem
     if not conversation.calls and not weak:
         return "error", "the tests never called the program"
     return "passed", ""
+
+
+def _all_text(reply: Any) -> bool:
+    return type(reply) is dict and all(type(each) is str for each in reply.values())
 
 
 def _has(reply: Any, *keys: str) -> bool:
