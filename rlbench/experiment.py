@@ -119,7 +119,14 @@ class Plan:
             "split": task.fingerprint("train"),
             "prompts": self._prompts_needed(longest),
         }
-        return Identity("prepare", f"prompts.{task.name}", {}, config, {"stage": prepare.VERSION})
+        versions = {"stage": prepare.VERSION}
+        reward = self.resolved.reward(task)
+        grader = load_grader(reward["grader"], reward["options"])
+        if grader.admits is not None:  # it says which training and dev prompts are left out
+            config["reward"] = reward
+            config["dev"] = task.fingerprint("dev") if "dev" in task.splits else None
+            versions["reward"] = grader.version
+        return Identity("prepare", f"prompts.{task.name}", {}, config, versions)
 
     def shared(self, task: Task) -> dict[str, str]:
         """Fingerprints of what all runs on a task have in common."""

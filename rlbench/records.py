@@ -26,6 +26,8 @@ class UnitTests:
     setup: str = ""
     cases: tuple[tuple[str, str], ...] = ()
     starter: str = ""
+    admitted: bool = False
+    """Whether a grader's `admits` has passed them before, so that it need not check them again."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Grader:
 
     `grade` takes all candidates at once and returns one judgement per candidate in order: `Scored` with a value
     for every name in `columns`, or `Unscored`. `version` is raised by hand when judgements change. `options` are
-    what the factory was called with.
+    what the factory was called with. `admits`, where a grader can tell, says of each sample why it cannot be judged
+    soundly, or "": training leaves such samples out.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Grader:
     grade: Callable[[Sequence[Candidate]], Sequence[Judgement]]
     description: str
     options: Mapping[str, object] = field(default_factory=dict)
+    admits: Callable[[Sequence[Sample]], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,11 @@ class Metric:
     `components` maps the values of one grader, [..., len(columns)] with rows that were scored, to sufficient
     statistics [..., c] that add up over completions; `aggregate` maps their sum [..., c] to the metric [...].
     `higher_is_better` is None for a monitor that has no good direction.
+
+    A metric that is no function of such total sums, as pass@k, has `per_prompt`: it maps the sums over the completions
+    of each prompt [..., c] to what adds up over prompts [..., c'], zeros where nothing was scored, and `aggregate`
+    takes the sum of that. `component_names` then name the c sums, which comparison.json keeps for every prompt.
+    `completions_needed` is how many scored completions each prompt needs.
     """
 
     name: str
@@ -121,6 +130,9 @@ class Metric:
     unit: str
     description: str
     signature: str
+    per_prompt: Callable[[FloatArray], FloatArray] | None = None
+    component_names: tuple[str, ...] = ()
+    completions_needed: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 A plug-in that is asked for and fails to import is an error that names its distribution; one that is not asked
 for is never imported.
+
+An entry whose name ends in `@k` is a family: `pass@10` is what the entry `pass@k` returns when it is called with 10.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -15,6 +18,8 @@ from typing import Any, Literal
 from rlbench.errors import InputError
 
 Kind = Literal["algorithms", "graders", "metrics"]
+FAMILY = "@k"
+_MEMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @cache
@@ -51,16 +56,39 @@ def load(kind: Kind, name: str) -> Any:
     """Import and return what the entry point names: a factory (algorithms, graders) or a `Metric`.
 
     Raises:
-        InputError: the name is unknown, or the distribution that offers it cannot be imported.
+        InputError: the name is unknown, is a family without its number, or the distribution that offers it cannot be
+            imported.
     """
     entries = _entries(kind)
+    stem, at, number = name.rpartition("@")
+    family = f"{stem}{FAMILY}"
+    if at and family in entries:
+        if not _MEMBER.fullmatch(number):
+            raise InputError(
+                f"{kind[:-1]} {name!r}: expected a whole number from 1 to 999999999 after '@', got {number!r}; "
+                f"write for example {stem}@1"
+            )
+        return load_family(kind, family)(int(number))
     if name not in entries:
         raise unknown(kind[:-1], name, entries)
-    entry = entries[name]
+    return _imported(kind, entries[name])
+
+
+def load_family(kind: Kind, name: str) -> Callable[[int], Any]:
+    """Import and return the factory behind a name that `names` gives with `@k` at its end.
+
+    Raises:
+        InputError: the distribution that offers it cannot be imported.
+    """
+    factory: Callable[[int], Any] = _imported(kind, _entries(kind)[name])
+    return factory
+
+
+def _imported(kind: Kind, entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except Exception as error:
         raise InputError(
-            f"{kind[:-1]} {name!r} of {_origin(entry)} cannot be imported: {type(error).__name__}: {error}; "
+            f"{kind[:-1]} {entry.name!r} of {_origin(entry)} cannot be imported: {type(error).__name__}: {error}; "
             f"repair or uninstall that package"
         ) from error

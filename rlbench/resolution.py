@@ -103,6 +103,8 @@ class Resolved:
             missing = set(metric.columns) - set(self.graders(task)[metric.grader].columns)
             if missing:
                 raise InputError(f"metric {metric.name!r} needs columns that its grader lacks: {', '.join(missing)}")
+        with blame(self.document, "evaluation", "samples_per_prompt"):
+            self._check_samples(task)
         known = [metric.name for metric in self.metrics(task)]
         for name in sorted(set(self.experiment.comparison.margin) - set(known)):
             with blame(self.document, "comparison", "margin", name):
@@ -119,6 +121,16 @@ class Resolved:
                 task.demonstrations()
         with blame(self.document, "tasks", list(self.tasks).index(task.name)):
             check_leaks(task, self.experiment.evaluation.split)
+
+    def _check_samples(self, task: Task) -> None:
+        have = self.experiment.evaluation.samples_per_prompt
+        largest = max(self.metrics(task), key=lambda metric: metric.completions_needed)
+        if largest.completions_needed > have:
+            raise InputError(
+                f"evaluation.samples_per_prompt is {have}, but metric {largest.name!r} of task {task.name!r} needs at "
+                f"least {largest.completions_needed} completions of every prompt; set it to that or more, or choose "
+                f"other metrics"
+            )
 
     def max_new_tokens(self, task: Task) -> int:
         """Length limit of completions on a task."""

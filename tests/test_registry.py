@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rlbench.errors import InputError
-from rlbench.registry import load, names, unknown
+from rlbench.registry import load, load_family, names, unknown
 
 
 @pytest.fixture
@@ -46,7 +46,44 @@ def test_the_built_ins_use_the_same_door():
 @pytest.mark.parametrize("kind", ["algorithms", "graders", "metrics"])
 def test_everything_that_is_listed_can_be_loaded(kind):
     for name in names(kind):
-        assert load(kind, name) is not None
+        assert load(kind, name.replace("@k", "@7")) is not None
+
+
+def test_a_family_offers_one_metric_for_every_whole_number():
+    assert "pass@k" in names("metrics")
+    assert [load("metrics", f"pass@{k}").name for k in (1, 5, 100)] == ["pass@1", "pass@5", "pass@100"]
+    assert load("metrics", "pass@5").completions_needed == 5
+    assert load_family("metrics", "pass@k")(7).name == "pass@7"
+
+
+@pytest.mark.parametrize("number", ["0", "x", "", "k", "-1", "1.5", "01", " 1", "1_000", "٣", "9" * 5000])
+def test_a_family_needs_a_whole_number(number):
+    with pytest.raises(InputError) as caught:
+        load("metrics", f"pass@{number}")
+    message = str(caught.value)
+    assert message.startswith(f"metric {f'pass@{number}'!r}: expected a whole number from 1 to 999999999 after '@'")
+    assert message.endswith("write for example pass@1")
+
+
+@pytest.mark.parametrize("name", ["pas@3", "pass", "correctness@3", "@3", "@k"])
+def test_no_family_is_an_unknown_name(name):
+    with pytest.raises(InputError, match=rf"metric '{name}' does not exist \(known: .*pass@k"):
+        load("metrics", name)
+
+
+def test_a_plugin_may_offer_a_family_and_single_members_of_it(plugin):
+    entries = "[rlbench.metrics]\nbest@k = tops:best\nworst@3 = tops:worst\n"
+    folder = plugin("tops", entries, "def best(k): return ('best', k)\nworst = 'the third worst'\n")
+    assert ask(folder, "print(*load('metrics', 'best@12'), load('metrics', 'worst@3'))") == "best 12 the third worst"
+    assert "metric 'worst@4' does not exist" in ask(folder, try_to_load("metrics", "worst@4"))
+    assert "write for example best@1" in ask(folder, try_to_load("metrics", "best@k"))
+
+
+def test_a_family_that_fails_is_named(plugin):
+    folder = plugin("broken", "[rlbench.metrics]\nbest@k = broken:best\n", "raise RuntimeError('imported')\n")
+    assert ask(folder, try_to_load("metrics", "best@2")).startswith(
+        "InputError metric 'best@k' of broken 1.2 cannot be imported: RuntimeError: imported"
+    )
 
 
 def test_unknown_names_are_told_with_the_nearest_known_one():

@@ -14,7 +14,7 @@ from rlbench.artifacts.locking import is_locked
 from rlbench.artifacts.run_folder import LOCK, open_run
 from rlbench.artifacts.sealing import MANIFEST, verify
 from rlbench.errors import CorruptArtifact
-from rlbench.registry import load, names
+from rlbench.registry import FAMILY, load, load_family, names
 
 WIDTH = 120
 
@@ -119,6 +119,8 @@ def _algorithm(name: str) -> tuple[str, ...] | str:
 
 def _line(kind: Literal["graders", "metrics"], name: str) -> str:
     try:
+        if name.endswith(FAMILY):
+            return _summary(load_family(kind, name), name)
         found = load(kind, name)
         return f"{found.description} [{found.unit}]" if kind == "metrics" else _summary(found, name)
     except Exception as error:

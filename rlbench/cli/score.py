@@ -26,7 +26,7 @@ def score_file(file: Path, task: str, split: str, out: Path, metrics: list[str] 
             continue
         shown = f"{100 * value:.2f} %" if metric.unit == "fraction" else f"{value:.4g} {metric.unit}"
         total = value * count
-        whole = metric.unit == "fraction" and abs(total - round(total)) < 1e-6
+        whole = metric.unit == "fraction" and metric.completions_needed == 1 and abs(total - round(total)) < 1e-6
         of = f"{round(total)}/{count}" if whole else f"{count} completions"
         print(f"{name:22} {shown:>16}   {of}" + (f", {unscored} unscored" if unscored else ""))
     print(f"{'Scores' if scored.made else 'Nothing to do, the scores are there already'}: {scored.folder}/scores")

@@ -42,6 +42,23 @@ matched = mean(
     description="share of completions that match the task's pattern",
 )
 
+unit_tests_fraction = mean(
+    "unit_tests_fraction",
+    grader="unit_tests",
+    column="fraction",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of a completion's unit tests that hold",
+)
+loads = mean(
+    "loads",
+    grader="unit_tests",
+    column="loaded",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that are a program at all: it compiles, imports and has what the tests call",
+)
+
 _ROUGE = f"rouge-score:{version('rouge-score')}|agg:mean-f1"
 rouge1 = mean(
     "rouge1",

@@ -24,7 +24,7 @@ def mean(
         name=name,
         grader=grader,
         columns=(column,),
-        components=_counted,
+        components=counted,
         aggregate=quotient,
         higher_is_better=higher_is_better,
         unit=unit,
@@ -67,7 +67,7 @@ def quotient(sums: FloatArray) -> FloatArray:
     return result
 
 
-def _counted(values: FloatArray) -> FloatArray:
+def counted(values: FloatArray) -> FloatArray:
     """Map [..., 1] to (value, 1), or to (0, 0) where the value is NaN."""
     value = np.asarray(values, dtype=np.float64)[..., 0]
     measured = ~np.isnan(value)

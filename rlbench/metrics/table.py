@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rlbench.errors import InputError
 from rlbench.records import FloatArray, Metric
+
+IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class PromptStatistics:
     """Sums over the completions of each prompt, and how many completions they cover."""
 
+    components: FloatArray
+    """[prompt, c]: the metric's components, added up over the completions of each prompt."""
     sums: FloatArray
-    """[prompt, component]"""
+    """[prompt, c']: what adds up over prompts; `components`, unless the metric has a step per prompt."""
     scored: int
     unscored: int
 
@@ -31,7 +36,8 @@ def prompt_statistics(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[
         sample_ids: the prompts, in the order of the result.
 
     Raises:
-        InputError: a prompt is missing or one is there that was not expected.
+        InputError: a prompt is missing, one is there that was not expected, or a prompt has scored completions but
+            fewer than the metric needs.
     """
     place = pd.Index(sample_ids).get_indexer(pd.Index(table["sample_id"]))
     missing = sorted(set(sample_ids) - set(table["sample_id"]))
@@ -43,7 +49,26 @@ def prompt_statistics(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[
         )
     values = table[list(metric.columns)].to_numpy(dtype=np.float64, na_value=np.nan)
     scored = ~np.isnan(values).any(axis=-1)
-    components = metric.components(values[scored])
-    sums = np.zeros((len(sample_ids), components.shape[-1]))
-    np.add.at(sums, place[scored], components)
-    return PromptStatistics(sums, int(scored.sum()), int((~scored).sum()))
+    _check_enough(metric, sample_ids, place, scored)
+    rows = metric.components(values[scored])
+    components = np.zeros((len(sample_ids), rows.shape[-1]))
+    np.add.at(components, place[scored], rows)
+    sums = components if metric.per_prompt is None else metric.per_prompt(components)
+    return PromptStatistics(components, sums, int(scored.sum()), int((~scored).sum()))
+
+
+def _check_enough(metric: Metric, sample_ids: Sequence[str], place: IntArray, scored: NDArray[np.bool_]) -> None:
+    """Refuse prompts with too few scored completions. One with none at all is unscored, which is no reason to stop."""
+    counts = np.bincount(place[scored], minlength=len(sample_ids))
+    short = np.flatnonzero((counts > 0) & (counts < metric.completions_needed))
+    if not short.size:
+        return
+    first, needed = short[0], metric.completions_needed
+    fewest, given = int(counts[short].min()), int((place == first).sum())
+    raise InputError(
+        f"metric {metric.name!r}: expected at least {needed} scored completions of every prompt, got {counts[first]} "
+        f"(of {given}) for prompt {sample_ids[first]!r}"
+        + (f" and too few for {short.size - 1} more" if short.size > 1 else "")
+        + f"; give more completions per prompt, judge again what a failure of the sandbox left unscored, or "
+        f"choose a metric that needs at most {fewest}"
+    )

@@ -29,9 +29,9 @@ CONTROLS = {
     ),
     "empties its arguments and returns them": (
         "def {name}(*positional, **named):\n"
-        "    for argument in positional:\n"
-        "        if isinstance(argument, (list, dict, set)):\n            argument.clear()\n"
-        "    return positional[0] if positional else None\n"
+        "    emptied = [each for each in positional if isinstance(each, (list, dict, set)) and each]\n"
+        "    for each in emptied:\n        each.clear()\n"
+        "    return emptied[0] if emptied else None\n"
     ),
 }
 SCRIPT_CONTROLS = {"prints nothing": "", "raises": "raise RuntimeError", "ends the process": "import os; os._exit(0)"}

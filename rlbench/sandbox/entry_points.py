@@ -11,14 +11,21 @@ _IMPLICIT = {"__name__", "__file__", "__doc__", *vars(builtins)}
 def free_names(tests: str, setup: str = "") -> tuple[str, ...]:
     """Return the names that `tests` use in the order of their first use, but neither they nor `setup` define.
 
+    Where there is none, the builtins that they call: the program then has a function of that name.
+
     Raises:
         SyntaxError: one of the two is no Python.
     """
     tree = ast.parse(tests)
     bound = _bound(tree) | _bound(ast.parse(setup)) | _IMPLICIT
     used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
-    used.sort(key=lambda node: (node.lineno, node.col_offset))
-    return tuple(dict.fromkeys(node.id for node in used if node.id not in bound))
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return _in_order([each for each in used if each.id not in bound]) or _in_order(called)
+
+
+def _in_order(names: list[ast.Name]) -> tuple[str, ...]:
+    names.sort(key=lambda node: (node.lineno, node.col_offset))
+    return tuple(dict.fromkeys(node.id for node in names))
 
 
 def _bound(tree: ast.AST) -> set[str]:

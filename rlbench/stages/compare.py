@@ -73,7 +73,7 @@ def run(call: Call) -> Mapping[str, Any]:
         "fingerprints": [_fingerprints(call, task) for task in config["tasks"]],
         "budget": audit(config["currency"], config["budget"], usages),
         "runs": config["runs"],
-        "findings": _findings(call, common),
+        "findings": by_severity([*_findings(call, common), *_weakly_judged(parts)]),
     }
     write_json(call.out / "comparison.json", comparison)
     return {}
@@ -97,6 +97,7 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
     part = (design, TaskComparison(design, tables, plan["sample_ids"]))
     signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
     comparison = _common(" vs ".join(names), [part], signature)
+    seen = [*_weakly_judged([part]), *_unscored(comparison["scores"])]
     return comparison | {
         "kind": "completions",
         "seeds": None,
@@ -105,7 +106,7 @@ def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping
         "fingerprints": [],
         "budget": None,
         "runs": [],
-        "findings": [row | {"seeds": []} for row in _unscored(comparison["scores"])],  # a file has no seed
+        "findings": [row | {"seeds": []} for row in seen],  # a file has no seed
     }
 
 
@@ -117,6 +118,7 @@ def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature
         primary: iter(adjust([row for row in differences if row["primary"] == primary], design, primary))
         for primary in (True, False)
     }
+    sums = [row for _, comparison in parts for row in comparison.prompt_sums()]
     signature += f"|bs:{design.replicates}|rs:0|v:{version('rlbench')}"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -134,14 +136,14 @@ def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature
                 "higher_is_better": metric.higher_is_better,
                 "primary": metric.name == part.primary,
                 "description": metric.description,
-                "signature": f"{part.signature(metric)}|{signature}",
+                "signature": f"{comparison.signature(metric)}|{signature}",
             }
-            for part, _ in parts
+            for part, comparison in parts
             for metric in part.metrics
         ],
         "scores": [row for _, comparison in parts for row in comparison.scores()],
         "estimates": [next(families[row["primary"]]) for row in differences],
-    }
+    } | ({"prompt_sums": sums} if sums else {})
 
 
 def _tables(metrics: Sequence[Metric], folders: Mapping[int, Path]) -> dict[int, dict[str, pd.DataFrame]]:
@@ -230,6 +232,22 @@ def _unscored(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         )
         for row in scores
         if row["unscored"]
+    ]
+
+
+def _weakly_judged(parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, Any]]:
+    return [
+        finding(
+            "weakly_judged",
+            "warning",
+            f"{each.grader}: {each.count} of {each.completions} completions were judged weakly: their tests ran in the "
+            "program's own process, where a program can forge its verdict. Read what passed before you rely on it.",
+            each.arm,
+            design.task,
+            each.seeds,
+        )
+        for design, comparison in parts
+        for each in comparison.weak
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +35,13 @@ class Scored:
     made: bool
 
 
-def read_completions(file: Path, samples: Sequence[Sample]) -> list[Candidate]:
+def read_completions(file: Path, samples: Sequence[Sample], *, every_sample: bool = True) -> list[Candidate]:
     """Read `{"completion": ...}` rows: one per sample in order, or any number with `sample_id`.
+
+    Args:
+        file: JSON Lines.
+        samples: that the completions answer.
+        every_sample: whether rows with `sample_id` must cover all samples.
 
     Raises:
         InputError: a row is malformed, names no sample, or samples are left without a completion.
@@ -52,7 +58,8 @@ def read_completions(file: Path, samples: Sequence[Sample]) -> list[Candidate]:
         where = rows[named.index(False)][0]
         raise InputError(f"{where}: expected sample_id, as in other rows; give it in every row or in none")
     if any(named):
-        return _by_name(rows, samples, file)
+        found = _by_name(rows, samples)
+        return _covering(found, samples, file) if every_sample else found
     if len(rows) != len(samples):
         last = rows[min(len(rows), len(samples) + 1) - 1][0] if rows else file
         raise InputError(
@@ -77,7 +84,7 @@ def _row(line: str, where: str) -> dict[str, Any]:
     return {key: row[key] for key in _KEYS if key in row}
 
 
-def _by_name(rows: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Sample], file: Path) -> list[Candidate]:
+def _by_name(rows: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Sample]) -> list[Candidate]:
     known = {sample.sample_id: sample for sample in samples}
     found: dict[tuple[str, int], Candidate] = {}
     drawn: dict[str, int] = {}
@@ -90,14 +97,19 @@ def _by_name(rows: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Sampl
         if (name, index) in found:
             raise InputError(f"{where}: completion {index} of sample {name!r} is given twice")
         found[name, index] = Candidate(known[name], row["completion"], index)
-    missing = [sample.sample_id for sample in samples if sample.sample_id not in drawn]
+    order = {sample.sample_id: place for place, sample in enumerate(samples)}
+    return [found[key] for key in sorted(found, key=lambda key: (order[key[0]], key[1]))]
+
+
+def _covering(candidates: list[Candidate], samples: Sequence[Sample], file: Path) -> list[Candidate]:
+    answered = {candidate.sample.sample_id for candidate in candidates}
+    missing = [sample.sample_id for sample in samples if sample.sample_id not in answered]
     if missing:
         raise InputError(
             f"{file}: expected a completion for each of {len(samples)} samples, got none for {len(missing)} "
             f"(first: {missing[0]!r}); missing is never counted as wrong"
         )
-    order = {sample.sample_id: place for place, sample in enumerate(samples)}
-    return [found[key] for key in sorted(found, key=lambda key: (order[key[0]], key[1]))]
+    return candidates
 
 
 def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Sequence[str] | None) -> Scored:
@@ -118,6 +130,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
             chosen.append(load("metrics", name))
     if metrics is None:  # what needs a model cannot be had from a file
         chosen = [metric for metric in chosen if metric.grader != "likelihood"]
+    _check_enough(file, candidates, chosen)
     names = sorted({metric.grader for metric in chosen})
     graders = {name: load_grader(name, task.graders.get(name, {})) for name in names}
     sample_ids = [sample.sample_id for sample in samples]
@@ -141,11 +154,25 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
             draft.mkdir()
             for grader in graders.values():
                 write_scores(draft, grader, candidates)
+            _values(draft, chosen, sample_ids)  # what cannot be summarised is not sealed
             if out.exists():
                 out.rmdir()
             manifest = {"stage": "score", "name": out.name, "fingerprint": fingerprint, "config": config}
             seal(draft, out, manifest | {"environment": environment()})
     return Scored(out, _values(out, chosen, sample_ids), made)
+
+
+def _check_enough(file: Path, candidates: Sequence[Candidate], metrics: Sequence[Metric]) -> None:
+    """Refuse metrics that need more completions of a prompt than the file has, before anything is judged."""
+    counts = Counter(candidate.sample.sample_id for candidate in candidates)
+    fewest = min(counts, key=counts.__getitem__)
+    for metric in metrics:
+        if counts[fewest] < metric.completions_needed:
+            raise InputError(
+                f"{file}: metric {metric.name!r} needs at least {metric.completions_needed} completions of every "
+                f"sample, got {counts[fewest]} for {fewest!r}; give more rows with its sample_id, or choose a metric "
+                f"that needs no more"
+            )
 
 
 def _is_new(out: Path, fingerprint: str) -> bool:

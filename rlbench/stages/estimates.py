@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from rlbench.errors import InputError
 from rlbench.metrics.table import PromptStatistics, prompt_statistics
 from rlbench.records import FloatArray, Metric
+from rlbench.stages.stamps import JUDGED, WEAK, Stamped, Tables, refuse_unconfined, stamped, tiers
 from rlbench.statistics import (
     Estimand,
     Estimate,
@@ -29,9 +29,6 @@ from rlbench.statistics import (
     simultaneous_confidence,
     verdict,
 )
-
-Tables = Mapping[str, Mapping[int, Mapping[str, pd.DataFrame]]]
-"""arm -> seed -> grader -> rows."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,17 @@ class Design:
 
 
 class TaskComparison:
-    """All scores and differences of one task."""
+    """All scores and differences of one task.
+
+    Raises:
+        InputError: completions were judged without a sandbox, do not cover the same prompts, or are too few for a
+            metric.
+    """
 
     def __init__(self, design: Design, tables: Tables, sample_ids: Sequence[str]) -> None:
+        refuse_unconfined(tables)
         self.design = design
+        self.tiers = tiers(tables)
         self.arms = list(tables)
         self.seeds = {arm: sorted(tables[arm]) for arm in tables}
         self.prompts = len(sample_ids)
@@ -68,9 +72,35 @@ class TaskComparison:
             for arm in tables
             for seed in tables[arm]
         }
+        self.weak: list[Stamped] = stamped(tables, JUDGED, WEAK)
         self._resamples: Resamples | None = None
         if design.estimand != "recipe" and self.prompts > 1:
             self._resamples = draw_resamples(self.prompts, design.replicates)
+
+    def signature(self, metric: Metric) -> str:
+        """The design's signature of a metric, with the tiers of the sandbox in which programs were judged for it."""
+        words = self.design.signature(metric)
+        return f"{words}|sandbox:{self.tiers[metric.grader]}" if metric.grader in self.tiers else words
+
+    def prompt_sums(self) -> list[dict[str, Any]]:
+        """The sums per prompt of metrics that are no function of total sums; metrics with the same sums share rows."""
+        families: dict[tuple[str, ...], list[Metric]] = {}
+        for metric in self.design.metrics:
+            if metric.per_prompt is not None:
+                families.setdefault((metric.grader, *metric.columns, *metric.component_names), []).append(metric)
+        return [
+            {
+                "task": self.design.task,
+                "arm": arm,
+                "seed": seed,
+                "metrics": [metric.name for metric in metrics],
+                "components": "/".join(metrics[0].component_names),
+                "sums": _written(self._statistics[metrics[0].name, arm, seed].components),
+            }
+            for metrics in families.values()
+            for arm in self.arms
+            for seed in self.seeds[arm]
+        ]
 
     def scores(self) -> list[dict[str, Any]]:
         """One row per metric and arm: value, interval and the value of every seed."""
@@ -229,6 +259,11 @@ def _verdict(estimate: Estimate, row: Mapping[str, Any], decided: bool, margin: 
 
 def _negated(estimate: Estimate) -> Estimate:
     return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
+
+
+def _written(sums: FloatArray) -> str:
+    """Sums [prompt, component] as a short text, for example `3/4 0/4`; every number can be read back exactly."""
+    return " ".join("/".join(f"{value:.17g}" for value in row) for row in sums)
 
 
 def _finite(value: float) -> float | None:

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import write_json, write_jsonl
+from rlbench.errors import InputError
+from rlbench.graders.roles import load_grader
 from rlbench.policies.causal_lm import Policy, load_policy
 from rlbench.policies.device import resolve_device
 from rlbench.policies.location import model_files
@@ -104,11 +106,35 @@ def _sft(call: Call) -> Mapping[str, Any]:
 
 
 def _prompts(call: Call) -> Mapping[str, Any]:
-    """Write the shared prompt order: whole passes over the training split, each shuffled anew."""
-    samples = _task(call).samples("train")
+    """Write the shared prompt order: whole passes over the training split, each shuffled anew.
+
+    Where the reward's grader can tell, training and dev prompts that it does not admit are left out, and
+    `excluded.json` lists them with the reason.
+    """
+    task = _task(call)
+    excluded = _excluded(call, task)
+    samples = [sample for sample in task.samples("train") if sample.sample_id not in excluded]
+    if not samples:
+        reason = next(iter(excluded.values()))
+        raise InputError(
+            f"task {task.name!r}: the reward admits none of the {len(task.samples('train'))} training prompts "
+            f"(the first: {reason}); repair the tests or the references, or choose another reward"
+        )
     order: list[str] = []
     while len(order) < call.config["prompts"]:
         turn = stream("prompt order", call.config["task"], len(order) // len(samples)).permutation(len(samples))
         order += [samples[index].sample_id for index in turn]
     write_json(call.out / "prompts.json", order[: call.config["prompts"]])
     return {"training_prompts": len(samples)}
+
+
+def _excluded(call: Call, task: Task) -> dict[str, str]:
+    """Write and return which training and dev prompts the reward's grader does not admit: {sample id: reason}."""
+    reward = call.config.get("reward")
+    admits = load_grader(reward["grader"], reward["options"]).admits if reward else None
+    if admits is None:
+        return {}
+    samples = [sample for split in ("train", "dev") if split in task.splits for sample in task.samples(split)]
+    excluded = {sample.sample_id: reason for sample, reason in zip(samples, admits(samples), strict=True) if reason}
+    write_json(call.out / "excluded.json", excluded)
+    return excluded

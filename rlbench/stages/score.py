@@ -1,5 +1,6 @@
 """Judges sampled completions. Writes `scores/<grader>.parquet`: `sample_id`, `completion_index`, the grader's columns
-and `reason`. A completion that could not be scored has missing values and says why.
+its stamps (columns of text that say how it was judged) and `reason`. A completion that could not be scored has missing
+values and says why.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import Any
 
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.tables import read_table, write_table
+from rlbench.errors import InputError
 from rlbench.graders.roles import load_grader
-from rlbench.records import Candidate, Grader, Sample, Unscored
+from rlbench.records import Candidate, Grader, Judgement, Sample, Scored, Unscored
 from rlbench.tasks.task import load_task
 
 VERSION = 1
@@ -40,8 +42,22 @@ def write_scores(folder: Path, grader: Grader, candidates: Sequence[Candidate]) 
             float("nan") if isinstance(judgement, Unscored) else float(judgement.values[column])
             for judgement in judgements
         ]
+    columns |= _stamps(grader, judgements)
     columns["reason"] = [judgement.reason for judgement in judgements]
     write_table(folder / "scores" / f"{grader.name}.parquet", columns)
+
+
+def _stamps(grader: Grader, judgements: Sequence[Judgement]) -> dict[str, list[str | None]]:
+    """Every stamp that occurs as a column of text, missing where a completion does not carry it."""
+    stamps = [judgement.stamps if isinstance(judgement, Scored) else {} for judgement in judgements]
+    names = sorted({name for each in stamps for name in each})
+    taken = {"sample_id", "completion_index", "reason", *grader.columns} & set(names)
+    if taken:
+        raise InputError(
+            f"grader {grader.name!r}: expected stamps with names of their own, got {', '.join(sorted(taken))}, which "
+            f"name other columns; report it to its author"
+        )
+    return {name: [each.get(name) for each in stamps] for name in names}
 
 
 def _candidates(folder: Path, samples: Mapping[str, Sample]) -> list[Candidate]:

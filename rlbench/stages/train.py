@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rlbench.algorithms.algorithm import Algorithm, PreferenceAlgorithm
@@ -15,6 +16,7 @@ from rlbench.graders.roles import as_reward, load_grader
 from rlbench.policies.causal_lm import Policy, load_policy
 from rlbench.policies.chat_template import TemplateUse, template_use
 from rlbench.policies.device import resolve_device
+from rlbench.records import Sample
 from rlbench.registry import load
 from rlbench.rollouts.collect import Sampling
 from rlbench.tasks.task import load_task
@@ -57,8 +59,9 @@ def _job(call: Call) -> Job:
     config = call.config
     device = resolve_device(call.circumstances.device)
     task = load_task(call.circumstances.task_paths[config["task"]], call.circumstances.data_dir)
-    samples = {sample.sample_id: sample for sample in task.samples("train")}
+    samples = {sample.sample_id: sample for sample in _admitted(call, task.samples("train"))}
     order = read_json(call.input("prompts") / "prompts.json")
+    dev = _admitted(call, task.samples("dev")) if config["dev_prompts"] else []
     reward = config["reward"]
 
     def policy() -> Policy:
@@ -73,9 +76,22 @@ def _job(call: Call) -> Job:
         reward=as_reward(load_grader(reward["grader"], reward["options"]), reward["column"]),
         seed=config["seed"],
         task=config["task"],
-        dev=task.samples("dev")[: config["dev_prompts"]] if config["dev_prompts"] else (),
+        dev=dev[: config["dev_prompts"]],
         dev_every=config["dev_every"],
         checkpoint_every=call.circumstances.checkpoint_every,
         checkpoints=Checkpoints(call.work),
         preferences=Checkpoints(call.work, "preferences"),
     )
+
+
+def _admitted(call: Call, samples: Sequence[Sample]) -> list[Sample]:
+    """Leave out what the order of prompts leaves out. The tests of the others were checked then and are not again."""
+    excluded = call.input("prompts") / "excluded.json"
+    if not excluded.exists():  # the reward's grader admits everything
+        return list(samples)
+    unfit = read_json(excluded)
+    return [
+        sample if sample.tests is None else replace(sample, tests=replace(sample.tests, admitted=True))
+        for sample in samples
+        if sample.sample_id not in unfit
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from rlbench.errors import InputError
 from rlbench.tasks.template import check_template, fields_of
@@ -26,10 +26,22 @@ class FileSource(_Model):
 
 
 class PinnedFile(_Model):
-    """A file of a local copy of a public data set, and the hash that it must have."""
+    """A split of a local copy of a public data set: a file with the hash that it must have.
+
+    `rows` takes only the rows from the first number to before the second, counted from 0. `hub_split` is the split's
+    name on the hub, where it is another; there the split is taken whole.
+    """
 
     path: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    rows: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    hub_split: str | None = None
+
+    @model_validator(mode="after")
+    def _some_rows(self) -> PinnedFile:
+        if self.rows is not None and self.rows[0] >= self.rows[1]:
+            raise ValueError(f"rows {list(self.rows)} are none; expected [first, end] with first < end")
+        return self
 
 
 class HubSource(_Model):
@@ -43,7 +55,7 @@ class HubSource(_Model):
 class PublicSource(_Model):
     """A public data set: under --data-dir in the folder `data_dir` if that is given, else from the hub.
 
-    On the hub, the splits have the same names.
+    On the hub, the splits have the same names unless `hub_split` says otherwise.
     """
 
     kind: Literal["public"]
@@ -66,6 +78,32 @@ class Demonstrations(_Model):
         return self
 
 
+class Tests(_Model):
+    """How the code in a completion is judged: by tests in `code`, or by standard `inputs` and `outputs`.
+
+    `code` is Python that calls `entry_point`, which is found from the tests where it is not given; `setup` is trusted
+    code that runs before the tests, on their side; `starter` is code that a completion may continue. A template that
+    is just a list field is joined with newlines in `code`, and gives several names or cases in the others.
+    """
+
+    code: Template | None = Field(default=None, min_length=1)
+    entry_point: Template | None = Field(default=None, min_length=1)
+    setup: Template = ""
+    starter: Template = ""
+    inputs: Template | None = None
+    outputs: Template | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Tests:
+        if (self.inputs is None) != (self.outputs is None):
+            raise ValueError("inputs and outputs belong together: give both")
+        if (self.code is None) == (self.inputs is None):
+            raise ValueError("give either code, or inputs and outputs")
+        if self.code is None and (self.entry_point is not None or self.setup):
+            raise ValueError("entry_point and setup belong to tests in code; inputs and outputs have neither")
+        return self
+
+
 class Definition(_Model):
     """A task. `reward` names the grader's column that trains; `primary` the metric that decides."""
 
@@ -76,6 +114,7 @@ class Definition(_Model):
     prompt: Template = Field(min_length=1)
     references: tuple[Template, ...] = ()
     answer: Template | None = None
+    tests: Tests | None = None
     demonstrations: Demonstrations | None = None
     max_new_tokens: int = Field(gt=0, le=1_000_000)
     reward: str = Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")

@@ -40,7 +40,7 @@ def split_rows(definition: Definition, folder: Path, data_dir: Path | None, spli
         return file_rows(folder, source.splits[split])
     if data_dir is not None:
         return _local_copy(definition.name, source, data_dir, source.splits[split])
-    return hub_rows(definition.name, source.hub, split)
+    return hub_rows(definition.name, source.hub, source.splits[split].hub_split or split)
 
 
 def file_rows(root: Path, relative: str, sha256: str | None = None) -> Rows:
@@ -128,8 +128,14 @@ def _local_copy(task: str, source: PublicSource, data_dir: Path, pinned: PinnedF
             f"({', '.join(file.path for file in source.splits.values())}); leave out --data-dir and "
             f"RLBENCH_DATA_DIR to load it from the hub"
         )
-    inside(folder, pinned.path)
-    return file_rows(data_dir, f"{source.data_dir}/{pinned.path}", pinned.sha256)
+    path = inside(folder, pinned.path)
+    rows = file_rows(data_dir, f"{source.data_dir}/{pinned.path}", pinned.sha256)
+    if pinned.rows is None:
+        return rows
+    first, end = pinned.rows
+    if end > len(rows.rows):
+        raise InputError(f"task {task!r}: rows [{first}, {end}] are asked for, but {path} has only {len(rows.rows)}")
+    return Rows(rows.rows[first:end], f"{rows.provenance}[{first}:{end}]")
 
 
 def _row(line: bytes, where: str) -> Row:

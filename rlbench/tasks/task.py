@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rlbench.registry import unknown
 from rlbench.tasks.definition import Definition, read_definition
 from rlbench.tasks.sources import Row, Rows, file_rows, split_rows
 from rlbench.tasks.template import fill, fill_all
+from rlbench.tasks.unit_tests import unit_tests
 from rlbench.yaml_file import read_yaml
 
 DEMONSTRATIONS = "demonstrations"
@@ -101,7 +102,7 @@ class Task:
             rows = (
                 self.demonstrations()
                 if split == DEMONSTRATIONS
-                else [[s.sample_id, s.prompt, s.references, s.answer] for s in self.samples(split)]
+                else [_content(sample) for sample in self.samples(split)]
             )
             self._digests[split] = _hash(rows)
         return self._digests[split]
@@ -119,11 +120,13 @@ class Task:
         return self._rows[split]
 
     def _sample(self, split: str, index: int, row: Row) -> Sample:
+        tests = self._definition.tests
         return Sample(
             sample_id=f"{split}-{index:05d}",
             prompt=self._prompt(row),
             references=fill_all(self.references, row.fields, row.where),
             answer=None if self.answer is None else fill(self.answer, row.fields, row.where),
+            tests=None if tests is None else unit_tests(tests, row),
         )
 
     def _prompt(self, row: Row) -> str:
@@ -192,6 +195,14 @@ def _builtin_tasks() -> Path:
     package = Path(rlbench.__file__).parent
     installed = package / "builtin_tasks"
     return installed if installed.is_dir() else package.parent / "tasks"
+
+
+def _content(sample: Sample) -> list[Any]:
+    """Return what a sample adds to the fingerprint of its split."""
+    content = [sample.sample_id, sample.prompt, sample.references, sample.answer]
+    if sample.tests is None:
+        return content
+    return [*content, {key: value for key, value in asdict(sample.tests).items() if key != "admitted"}]
 
 
 def _hash(value: object) -> str:

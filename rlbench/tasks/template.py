@@ -1,7 +1,7 @@
 """Fills `{field}` in a template with the fields of a row, by plain substitution in one pass.
 
 Only the template has placeholders: braces that come in with the data stay text. `{{` and `}}` in a template are
-literal braces.
+literal braces. `{field:lines}` stands for a list of texts, one per line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from rlbench.errors import InputError
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
+_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)(:lines)?\}")
 _WHOLE = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
@@ -33,12 +33,15 @@ def fill(template: str, fields: Mapping[str, Any], where: str) -> str:
     """Return `template` with every `{field}` replaced; `where` names the row in messages.
 
     Raises:
-        InputError: a field is missing, or is neither text nor a number, or cannot be written as UTF-8.
+        InputError: a field is missing, or is neither text nor a number (or a list of them, for `{field:lines}`), or
+            cannot be written as UTF-8.
     """
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:
             return match[0][0]
+        if match[2]:
+            return "\n".join(_texts(match[1], _field(match[1], fields, where), where))
         return _text(match[1], _field(match[1], fields, where), where)
 
     return _TOKEN.sub(replace, template)
@@ -55,7 +58,7 @@ def fill_all(templates: tuple[str, ...], fields: Mapping[str, Any], where: str) 
         whole = _WHOLE.fullmatch(template)
         value = _field(whole[1], fields, where) if whole else None
         if whole and isinstance(value, list):
-            filled += [_text(whole[1], item, where) for item in value]
+            filled += _texts(whole[1], value, where)
         else:
             filled.append(fill(template, fields, where))
     return tuple(filled)
@@ -65,6 +68,12 @@ def _field(name: str, fields: Mapping[str, Any], where: str) -> Any:
     if name not in fields:
         raise InputError(f"{where}: field {name!r} is missing (has: {', '.join(fields) or 'none'})")
     return fields[name]
+
+
+def _texts(name: str, value: Any, where: str) -> list[str]:
+    if not isinstance(value, list):
+        raise InputError(f"{where}: field {name!r} is {type(value).__name__}; expected a list of texts")
+    return [_text(name, item, where) for item in value]
 
 
 def _text(name: str, value: Any, where: str) -> str:

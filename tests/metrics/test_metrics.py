@@ -23,7 +23,23 @@ def resolve(value):
     return getattr(importlib.import_module(module), name)
 
 
-METRICS = {name: resolve(value) for name, value in ENTRIES["rlbench.metrics"].items() if value.startswith(OURS[0])}
+def members(name, found):
+    """The metric of an entry point; of a family such as pass@k, two of its members."""
+    return {name.replace("@k", f"@{k}"): found(k) for k in (1, 3)} if name.endswith("@k") else {name: found}
+
+
+METRICS = {
+    name: metric
+    for entry, value in ENTRIES["rlbench.metrics"].items()
+    if value.startswith(OURS[0])
+    for name, metric in members(entry, resolve(value)).items()
+}
+
+
+def of_one_prompt(metric, rows):
+    """The metric over rows [..., completion, column] that all belong to one prompt."""
+    sums = metric.components(rows).sum(axis=-2)
+    return metric.aggregate(sums if metric.per_prompt is None else metric.per_prompt(sums))
 
 
 def test_every_metric_reads_columns_that_its_grader_has():
@@ -52,27 +68,41 @@ def test_monitors_have_no_direction():
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_statistics_add_up_and_nothing_is_nan(metric):
     values = np.random.default_rng(0).integers(1, 9, size=(5, 7, len(metric.columns))).astype(float)
-    parts = metric.components(values)
-    assert parts.shape[:2] == (5, 7)
-    split = metric.aggregate(parts.sum(axis=1))
+    if metric.per_prompt is not None:
+        values %= 2  # passed or not
+    assert metric.components(values).shape[:2] == (5, 7)
+    sums = metric.components(values).sum(axis=1)
+    sums = sums if metric.per_prompt is None else metric.per_prompt(sums)
+    split = metric.aggregate(sums)
     assert split.shape == (5,)
     assert np.isfinite(split).all()
     for row in range(5):
-        np.testing.assert_allclose(metric.aggregate(parts[row].sum(axis=0)), split[row], rtol=1e-12)
-    # Doubling every completion changes no metric.
-    np.testing.assert_allclose(metric.aggregate(2 * parts.sum(axis=1)), split, rtol=1e-12)
+        np.testing.assert_allclose(of_one_prompt(metric, values[row]), split[row], rtol=1e-12)
+    # Having every prompt twice changes no metric.
+    np.testing.assert_allclose(metric.aggregate(2 * sums), split, rtol=1e-12)
     # Nothing scored is NaN (and RuntimeWarnings are errors here).
-    assert np.isnan(metric.aggregate(np.zeros(parts.shape[-1])))
-    assert np.isnan(metric.aggregate(metric.components(np.zeros((0, len(metric.columns)))).sum(axis=0)))
+    assert np.isnan(metric.aggregate(np.zeros(sums.shape[-1])))
+    assert np.isnan(of_one_prompt(metric, np.zeros((0, len(metric.columns)))))
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_rows_that_were_not_measured_do_not_count(metric):
     values = np.random.default_rng(1).integers(1, 9, size=(6, len(metric.columns))).astype(float)
+    if metric.per_prompt is not None:
+        values %= 2
     with_gaps = np.concatenate([values, np.full((4, len(metric.columns)), np.nan)])
-    expected = metric.aggregate(metric.components(values).sum(axis=0))
-    assert metric.aggregate(metric.components(with_gaps).sum(axis=0)) == expected
-    assert np.isnan(metric.aggregate(metric.components(with_gaps[6:]).sum(axis=0)))
+    assert of_one_prompt(metric, with_gaps) == of_one_prompt(metric, values)
+    assert np.isnan(of_one_prompt(metric, with_gaps[6:]))
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_a_step_per_prompt_names_its_sums(metric):
+    if metric.per_prompt is None:
+        assert metric.component_names == ()
+        assert metric.completions_needed == 1
+    else:
+        width = metric.components(np.ones((1, len(metric.columns)))).shape[-1]
+        assert len(metric.component_names) == width
 
 
 def test_a_mean_is_the_mean():

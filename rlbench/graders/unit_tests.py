@@ -1,0 +1,163 @@
+"""Judges code by unit tests, in a sandbox, so that a completion can neither do harm nor forge its verdict.
+
+The code is taken out of the completion by `graders/extraction.py` and judged by `rlbench.sandbox`.
+
+Columns:
+    passed: 1 if every check held.
+    fraction: share of the checks that held; 0 if the program was stopped or could not be loaded.
+    loaded: 0 if the completion holds no program, or one that cannot be compiled or imported.
+
+A sample is *admitted* if its first reference passes its tests and programs that do no work fail them: otherwise the
+verdicts would say nothing. Samples that are not admitted are unscored, or with `unsplittable: weak` judged without the
+separation of program and tests, and stamped so. Where the judge itself failed, the completion is unscored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field
+
+from rlbench.errors import InputError
+from rlbench.graders.extraction import extract_code
+from rlbench.graders.judging import Judging, judging
+from rlbench.graders.options import Options, read_options
+from rlbench.records import Candidate, Grader, Judgement, Sample, Scored, Unscored
+from rlbench.sandbox import Program, Verdict
+from rlbench.sandbox.entry_points import free_names
+
+COLUMNS = ("passed", "fraction", "loaded")
+REASON_LENGTH = 200
+
+
+class _Options(Options):
+    """`cpu_seconds` is what one program may compute.
+
+    `unsplittable` says what becomes of samples that are not admitted; `trust_tests` admits samples without a reference
+    unchecked; `unsafe` judges without a sandbox where none can be had. Rewards refuse `weak` and `unsafe`.
+    """
+
+    cpu_seconds: float = Field(default=3.0, gt=0, le=600)
+    unsplittable: Literal["exclude", "weak"] = "exclude"
+    trust_tests: bool = False
+    unsafe: bool = False
+
+
+def unit_tests(**options: object) -> Grader:
+    """Return the grader of code by unit tests.
+
+    Raises:
+        InputError: an option is unknown or wrong.
+    """
+    grading = _Grading(read_options("unit_tests", _Options, options))
+    return Grader(
+        name="unit_tests",
+        version=1,
+        columns=COLUMNS,
+        grade=grading.grade,
+        description="code judged by unit tests in a sandbox: all passed, share passed, and whether it loads",
+        options=grading.options.model_dump(),
+        admits=grading.admits,
+    )
+
+
+def program(sample: Sample, completion: str) -> Program:
+    """Return the program in a completion together with the tests of its sample.
+
+    Raises:
+        InputError: the sample has no unit tests.
+    """
+    tests = sample.tests
+    if tests is None:
+        raise InputError(f"sample {sample.sample_id!r} has no unit tests; expected `tests:` in its task.yaml")
+    names = tests.entry_points or (() if tests.cases else free_names(tests.code, tests.setup))
+    source = extract_code(completion, starter=tests.starter, entry_points=names)
+    return Program(source, tests.code, names, tests.setup, tests.cases)
+
+
+class _Grading:
+    """Grades with one set of options."""
+
+    def __init__(self, options: _Options) -> None:
+        self.options = options
+
+    def admits(self, samples: Sequence[Sample]) -> list[str]:
+        """Return for each sample why its tests cannot be trusted, or "".
+
+        Raises:
+            InputError: the judge failed, so that nobody can tell.
+        """
+        refusals = self._refusals(samples)
+        for sample, refusal in zip(samples, refusals, strict=True):
+            if "infra_error" in refusal:
+                raise InputError(
+                    f"grader 'unit_tests': the tests of sample {sample.sample_id!r} could not be checked: "
+                    f"{_short(refusal)}; run the same command again, or see `rlbench doctor`"
+                )
+        return refusals
+
+    def _refusals(self, samples: Sequence[Sample]) -> list[str]:
+        reasons = dict.fromkeys(samples, "")
+        check = []
+        for sample in reasons:
+            if sample.tests is None:
+                reasons[sample] = "the sample has no unit tests"
+            elif sample.tests.admitted:
+                continue
+            elif sample.references:
+                check.append(sample)
+            elif not self.options.trust_tests:
+                reasons[sample] = "no reference solution to check the tests with"
+        references = [program(sample, sample.references[0]) for sample in check]
+        reasons |= zip(check, self._judging.refusals(references), strict=True)
+        return [reasons[sample] for sample in samples]
+
+    def grade(self, candidates: Sequence[Candidate]) -> list[Judgement]:
+        """Judge all candidates at once, each distinct program once."""
+        judgements: dict[int, Judgement] = {}
+        split, weak = list[int](), list[int]()
+        refusals = self._refusals([candidate.sample for candidate in candidates])
+        for index, (candidate, refusal) in enumerate(zip(candidates, refusals, strict=True)):
+            if not refusal:
+                split.append(index)
+            elif "infra_error" in refusal:
+                judgements[index] = Unscored(_short(refusal))
+            elif self.options.unsplittable == "weak" and candidate.sample.tests is not None:
+                weak.append(index)
+            else:
+                judgements[index] = Unscored(f"unsplittable: {_short(refusal)}")
+        for chosen, is_weak in ((split, False), (weak, True)):
+            programs = [program(candidates[index].sample, candidates[index].completion) for index in chosen]
+            verdicts = self._judging.verdicts(programs, is_weak)
+            judgements |= zip(chosen, map(_judgement, programs, verdicts), strict=True)
+        return [judgements[index] for index in range(len(candidates))]
+
+    @property
+    def _judging(self) -> Judging:
+        return judging(self.options.cpu_seconds, self.options.unsafe)
+
+
+def _judgement(judged: Program, verdict: Verdict) -> Judgement:
+    if not judged.source.strip():  # nothing can be loaded without an error
+        verdict = replace(verdict, status="load_error", reason="no program in the completion", checks_passed=0)
+    reason = _short(f"{verdict.status}: {verdict.reason}" if verdict.reason else verdict.status)
+    if verdict.status == "infra_error":
+        return Unscored(reason)
+    return Scored(
+        {
+            "passed": float(verdict.passed),
+            "fraction": verdict.fraction,
+            "loaded": float(verdict.status != "load_error"),
+        },
+        reason,
+        {"sandbox": verdict.tier, "judged": "weak" if verdict.weak else "split"},
+    )
+
+
+def _short(text: str) -> str:
+    """One printable line: a program has a say in what the judge reports about it."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    line = " ".join(line.split())
+    return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 3] + "..."
