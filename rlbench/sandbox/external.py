@@ -95,7 +95,7 @@ class ExternalLane:
             program=first,
             tests=last if judging else None,
             report=read_report(judging.printed["stderr"]) if judging else None,
-            confined=judging is not None or stdout.startswith(_READY),
+            said=(READY.decode(),) if stdout.startswith(_READY) else (),
             stdout=stdout.removeprefix(_READY),
             stderr=stderr,
             printed_bytes=max(len(stdout), len(stderr)),

@@ -22,7 +22,6 @@ from rlbench.sandbox.verdict import Tier
 
 _START_SECONDS = 60.0
 _END_SECONDS = 10.0
-_ENVIRONMENT = {"PYTHONHASHSEED": "0"}
 _LONGEST_REPORT = 1 << 16
 
 
@@ -46,8 +45,8 @@ class Outcome:
     program: End
     tests: End | None
     report: Mapping[str, Any] | None
-    confined: bool
-    """Whether the program's process confined itself; before that it reads nothing."""
+    said: tuple[str, ...]
+    """What the process of a script said before it ran: that it is confined, and what keeps it from being compiled."""
     stdout: bytes
     stderr: bytes
     printed_bytes: int
@@ -68,7 +67,7 @@ class Lane:
             settings = {"control": theirs.fileno(), "lockdown": tiers.LOCKDOWN[tier], "root": root,
                         "readable": tiers.readable() if tiers.LOCKDOWN[tier] == "landlock" else []}  # fmt: skip
             self._process = subprocess.Popen(
-                [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=_ENVIRONMENT, cwd="/",
+                [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=tiers.ENVIRONMENT, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         if not self._says_ready():
@@ -123,7 +122,7 @@ class Lane:
                 program=ends["program"],
                 tests=ends.get("tests"),
                 report=None if tests is None else read_report(os.read(report, _LONGEST_REPORT)),
-                confined=tests is not None or _is_ready(link),
+                said=() if tests is not None else _said(link),
                 stdout=os.pread(out, limits.output_bytes, 0),
                 stderr=os.pread(err, limits.output_bytes, 0),
                 printed_bytes=max(os.fstat(out).st_size, os.fstat(err).st_size),
@@ -177,12 +176,13 @@ def _file(content: bytes = b"") -> int:
     return descriptor
 
 
-def _is_ready(link: int) -> bool:
-    """Whether the first thing that a program's process said is that it is confined."""
-    try:
-        return Channel(link, link).receive(1 << 10) == READY
-    except (Closed, ValueError):
-        return False
+def _said(link: int) -> tuple[str, ...]:
+    """The frames that are there, two at most."""
+    found: list[str] = []
+    with contextlib.suppress(Closed, ValueError):
+        while len(found) < 2:
+            found.append(Channel(link, link).receive(1 << 10).decode(errors="replace"))
+    return tuple(found)
 
 
 def read_report(text: bytes) -> dict[str, Any] | None:

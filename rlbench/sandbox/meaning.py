@@ -10,6 +10,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from rlbench.sandbox.inside.channel import READY
 from rlbench.sandbox.lane import End, Outcome
 from rlbench.sandbox.verdict import Status
 
@@ -56,8 +57,11 @@ def of_weak_tests(outcome: Outcome) -> Meaning:
 
 def of_case(outcome: Outcome, wanted: str) -> Meaning | None:
     """The verdict on a script that got one input; None if it printed what was wanted."""
-    if not outcome.confined:
-        return "infra_error", "the program's process could not be confined"
+    first, problem = (*outcome.said, "", "")[:2]
+    if first != READY.decode():
+        return "infra_error", f"the program's process could not be confined: {first}"
+    if problem:
+        return "load_error", problem
     end = outcome.program
     if end.killed or not os.WIFEXITED(end.status):
         return _of_end(end)

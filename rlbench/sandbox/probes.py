@@ -97,7 +97,7 @@ def learn_a_secret(pid: int) -> str:
     """Be root, or see the environment of the judge."""
     if 0 in (os.getuid(), os.geteuid()):
         return "is root"
-    inherited = set(os.environ) - {"PYTHONHASHSEED", "PWD", "LC_CTYPE"}
+    inherited = set(os.environ) - {"PYTHONHASHSEED", "MALLOC_ARENA_MAX", "PWD", "LC_CTYPE"}
     if inherited:
         return f"sees {min(inherited)}"
     for process in (pid, os.getppid()):

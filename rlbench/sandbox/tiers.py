@@ -20,6 +20,10 @@ from rlbench.sandbox.verdict import Tier
 
 TIERS: tuple[Tier, ...] = ("A", "B", "C", "D")
 LOCKDOWN: dict[Tier, Kind] = {"A": "landlock", "B": "landlock", "C": "no-paths", "none": "none"}
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",  # the same order of sets every time
+    "MALLOC_ARENA_MAX": "1",  # threads share one arena, else their address space runs out
+}
 _INSIDE = "/judge"
 _PACKAGE = Path(__file__).resolve().parent
 _FILES = ("rlbench/__init__.py", "rlbench/sandbox")
@@ -80,5 +84,6 @@ def _bubblewrap() -> Sequence[str]:
             arguments += ["--ro-bind", place, place]
     for name in _FILES:
         arguments += ["--ro-bind", str(_PACKAGE.parent.parent / name), f"{_INSIDE}/{name}"]
+    variables = [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
     return [*arguments, "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--remount-ro", "/tmp", "--chdir", "/",
-            "--new-session", "--clearenv", "--setenv", "PYTHONHASHSEED", "0"]  # fmt: skip
+            "--new-session", "--clearenv", *variables]  # fmt: skip

@@ -25,9 +25,8 @@ def main(work: dict[str, Any]) -> None:
     status = 0
     if work["role"] == "script":
         link.send(READY)
-        os.close(link.writer)
         os.dup2(_file(job["stdin"].encode(errors="surrogatepass")), 0)
-        status = program_end.run_as_script(source)
+        status = program_end.run_as_script(link, source)
     elif work["role"] == "program":
         os.dup2(nothing, 0)
         os.dup2(2, 1)

@@ -23,8 +23,8 @@ COMMON = _words("""
     zlib
 """)
 OTHERS = _words("""
-    binascii cmd colorsys csv ctypes difflib dis errno gc getpass glob graphlib hmac html inspect keyword linecache
-    locale pathlib pickle platform pprint reprlib resource secrets select selectors shlex shutil signal socket stat
+    _strptime asyncio binascii cmd colorsys concurrent.futures csv ctypes difflib dis errno gc getpass glob graphlib hmac html inspect keyword linecache
+    locale logging pathlib pickle platform pprint reprlib resource secrets select selectors shlex shutil signal socket stat
     subprocess tempfile timeit token tokenize unittest uuid xml.etree.ElementTree zoneinfo
 """)
 # Looked up on first use only, so they have to be there already.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import os
 import sys
 import threading
 import traceback
@@ -16,6 +17,7 @@ from rlbench.sandbox.inside import codec
 from rlbench.sandbox.inside.channel import Channel, Closed
 
 _LONGEST_REQUEST = 64 << 20
+LONGEST_PROBLEM = 300
 
 
 def serve(link: Channel, source: bytes) -> None:
@@ -34,19 +36,25 @@ def serve(link: Channel, source: bytes) -> None:
         link.send(answer)
 
 
-def run_as_script(source: bytes) -> int:
-    """Run the program as `python program.py` would, and return the exit status."""
+def run_as_script(link: Channel, source: bytes) -> int:
+    """Run the program as `python program.py` would, and return the exit status. If it is no Python, say so."""
+    try:
+        code = compile(source, "program.py", "exec", dont_inherit=True)
+    except Exception as error:
+        link.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:LONGEST_PROBLEM])
+        return 1
+    os.close(link.writer)
     try:
         try:
-            exec(compile(source, "program.py", "exec", dont_inherit=True), _module("__main__"))
+            exec(code, _module("__main__"))
         finally:
             _end_as_python_does()
         status = 0
     except SystemExit as error:
-        code = error.code
-        status = code if isinstance(code, int) else 0 if code is None else 1
-        if code is not None and not isinstance(code, int):
-            print(code, file=sys.stderr)
+        said = error.code
+        status = said if isinstance(said, int) else 0 if said is None else 1
+        if said is not None and not isinstance(said, int):
+            print(said, file=sys.stderr)
     except BaseException:
         traceback.print_exc(limit=-3)
         status = 1

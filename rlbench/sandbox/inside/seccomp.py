@@ -20,6 +20,7 @@ _X32 = 0x40000000
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 _FLAGS_THAT_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0x400000  # __O_TMPFILE
 _SOME_PID = 0x7FFFFFFF
+_EMPTY_PATH = 0x1000
 _CLONE_THREAD = 0x00010000
 _DESCRIPTOR_FLAGS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, F_DUPFD_CLOEXEC; never F_SETOWN, F_SETSIG
 _FILE_IOCTLS = (0x5450, 0x5451, 0x5421, 0x541B)  # FIONCLEX, FIOCLEX, FIONBIO, FIONREAD
@@ -38,10 +39,10 @@ HARMLESS = _words("""
     ftruncate umask getrlimit getrusage sysinfo getuid getgid geteuid getegid getppid getpgrp getpgid getsid getgroups
     getpriority sched_getaffinity getrandom pipe pipe2 eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait
     epoll_pwait close_range setitimer getitimer alarm pause rt_sigtimedwait rt_sigpending rt_sigsuspend
-    recvfrom shutdown getsockname getpeername getsockopt fstatfs
+    recvfrom shutdown getsockname getpeername getsockopt fstatfs getcwd
 """)
 PATHS = _words("""
-    stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents64 getcwd statfs
+    stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents64 statfs
 """)
 # Nobody calls these by accident: the program ends at once.
 HOSTILE = _words("""
@@ -72,6 +73,8 @@ def filter_program(machine: Machine, own_pid: int, *, paths: bool) -> Instructio
         program += _where(number["openat"], _no_bit(2, _FLAGS_THAT_WRITE, errno.EROFS))
         if "open" in number:
             program += _where(number["open"], _no_bit(1, _FLAGS_THAT_WRITE, errno.EROFS))
+    else:  # asking an open file about itself, which libc does by an empty path
+        program += _where(number["newfstatat"], _one_of(3, (_EMPTY_PATH,), errno.EPERM))
     program += _where(number["clone"], _one_bit(0, _CLONE_THREAD))
     program += _where(number["clone3"], [(_RETURN, 0, 0, REFUSE | errno.ENOSYS)])  # libc then falls back to clone
     program += _where(number["tgkill"], _one_of(0, (own_pid,), errno.EPERM))

@@ -197,7 +197,7 @@ def _load(source: str, namespace: dict[str, Any]) -> None:
 
 def _outcome(tally: Tally, conversation: Conversation, *, weak: bool) -> tuple[str, str]:
     if tally.passed < tally.total:
-        return "failed" if tally.broken else "error", tally.problem
+        return "failed" if tally.broken else "error", tally.problem or "none of the assertions was reached"
     if not conversation.calls and not weak:
         return "error", "the tests never called the program"
     return "passed", ""

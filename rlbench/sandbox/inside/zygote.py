@@ -79,7 +79,7 @@ class Child:
             self.kill("cpu")
         elif blocked_seconds <= 0:
             self.kill("wall")
-        elif _threads(self.pid) > self.threads:
+        elif len(_threads(self.pid)) > self.threads:
             self.kill("threads")
         return min(_TICK, max(0.002, self.cpu_seconds - used))
 
@@ -173,7 +173,7 @@ class Zygote:
                 continue
             timeout = _TICK
             for name, child in running.items():
-                waits[name] = _waited(child.pid) or waits[name]
+                waits[name] = max(waits[name], _waited(child.pid))
                 left = wall_seconds + sum(waits.values()) - (time.monotonic() - started)
                 timeout = min(timeout, child.check(left))
         return ends
@@ -204,7 +204,7 @@ def _program(link: Channel, job: int, is_script: bool) -> int:
     link.send(READY)
     source = _read(job)
     if is_script:
-        return program_end.run_as_script(source)
+        return program_end.run_as_script(link, source)
     program_end.serve(link, source)
     return 0
 
@@ -218,17 +218,20 @@ def _read(job: int) -> bytes:
     return b"".join(parts)
 
 
-def _threads(pid: int) -> int:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123
-        return int(stream.read().rpartition(b")")[2].split()[17])
-    return 1
+def _threads(pid: int) -> list[str]:
+    """The folders of its threads under /proc."""
+    with contextlib.suppress(OSError):
+        return [f"/proc/{pid}/task/{number}" for number in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208
+    return []
 
 
 def _waited(pid: int) -> float:
-    """Seconds for which the process could have run but had no core; 0 where the kernel does not say."""
-    with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/schedstat", "rb") as stream:  # noqa: PTH123
-        return int(stream.read().split()[1]) / 1e9
-    return 0.0
+    """Seconds for which a thread of it could have run but had no core; 0 where the kernel does not say."""
+    waits = [0]
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError, IndexError, ValueError), open(f"{thread}/schedstat", "rb") as stream:  # noqa: PTH123
+            waits.append(int(stream.read().split()[1]))
+    return max(waits) / 1e9
 
 
 def _open_to_all(path: str) -> bool:
