@@ -3,18 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.developing
-# Long tests that train through the command line use all cores themselves, so they run one after the other.
-HUMANEVAL ?= ../shared/data/humaneval/HumanEval.jsonl
+# Whole shoot-outs use all cores for most of the time; other tests fill the rest.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: shootout test lint check bench clean
+.PHONY: shootout test lint check clean
 
 shootout: $(INSTALLED)  ## install and run the quickstart: PPO, GRPO, GSPO and DPO, five seeds each
 	$(BIN)/rlbench run reports/quickstart/experiment.yaml
 
 test: $(DEVELOPING)  ## install what tests need and run them all
-	$(PYTEST) -n auto --dist worksteal -m "not shootout"
-	$(PYTEST) -m shootout
+	$(PYTEST) -n auto --dist worksteal
 
 lint: $(DEVELOPING)  ## format, style, types, import contracts
 	$(BIN)/ruff format --check .
@@ -37,11 +35,6 @@ $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt
 $(DEVELOPING): $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
 	@touch $(INSTALLED) $@
-
-bench: $(DEVELOPING)  ## the judge's speed beside two others, on a copy of HumanEval: make bench HUMANEVAL=FILE
-	$(BIN)/python -m pip install --quiet psutil
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/bench evalplus==0.3.1
-	PYTHONPATH=$(VENV)/bench $(BIN)/python tests/speed/judge_speed.py $(HUMANEVAL)
 
 clean:  ## remove the virtual environment; runs are kept
 	rm -rf $(VENV)

@@ -18,7 +18,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,7 +104,7 @@ class ExternalLane:
     def _start(self, limits: Limits, role: str, job: Mapping[str, Any]) -> _Process:
         resources = Resources(limits.cpu_seconds - 1, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
                               limits.open_files)  # fmt: skip
-        work = {"role": role, "job": job, "resources": asdict(resources), "modules": self._modules}
+        work = {"role": role, "job": job, "resources": resources._asdict(), "modules": self._modules}
         try:
             process = _Process(self._command, json.dumps(work).encode())
         except OSError as error:

@@ -185,7 +185,7 @@ def open_judge(
 
     Args:
         tier: "A", "B", "C" or "D" insists on one; the strongest by default.
-        lanes: programs at a time; one per usable core by default.
+        lanes: programs at a time; one more than there are usable cores by default, because processes wait for each other.
         limits: what a program may use.
         unsafe: run programs without any confinement. Verdicts then carry tier "none", which rewards, reports and
             leaderboards refuse. For debugging on a machine that holds nothing of value.
@@ -198,7 +198,7 @@ def open_judge(
         raise InputError("judge: a tier was asked for together with unsafe; leave one of the two out")
     if lanes is not None and lanes < 1:
         raise InputError(f"judge: lanes: expected at least 1, got {lanes}")
-    count, allowed = lanes or len(os.sched_getaffinity(0)), limits or Limits()
+    count, allowed = lanes or len(os.sched_getaffinity(0)) + 1, limits or Limits()
     if unsafe:
         return Judge("none", count, allowed)
     problems = []

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rlbench.sandbox import tiers
@@ -135,7 +135,7 @@ class Lane:
     def _send(self, limits: Limits, files: Sequence[int], *, is_script: bool) -> None:
         resources = Resources(limits.cpu_seconds, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
                               limits.open_files)  # fmt: skip
-        message = {"resources": asdict(resources), "wall_seconds": limits.wall_seconds, "threads": limits.threads,
+        message = {"resources": resources._asdict(), "wall_seconds": limits.wall_seconds, "threads": limits.threads,
                    "script": is_script}  # fmt: skip
         try:
             socket.send_fds(self._control, [_json(message)], files)

@@ -1,6 +1,6 @@
 """`make bench`: how fast our judge is beside two others, on HumanEval's references, side by side in one run.
 
-    python judge_speed.py HumanEval.jsonl [--rounds N]
+    python judge_speed.py HumanEval.jsonl [--rounds N] [--workers N]
 
 * ours: programs and tests in two confined processes each, in the strongest tier that this machine offers;
 * human-eval style: as the judge of human-eval works, a `multiprocessing.Manager` and a forked process per program, in
@@ -8,7 +8,7 @@
 * evalplus 0.3.1: its own `untrusted_check`, from the package; no isolation. It compares values instead of running the
   tests, so calls and expected values are recorded from the references first.
 
-All three use as many workers as there are cores. Rounds are interleaved, and each is a ratio within the run; the median
+All three use the same number of workers, by default one more than there are cores. Rounds are interleaved, and each is a ratio within the run; the median
 ratio is reported. The two others fork from this process, which has imported little: a trainer would slow them down.
 """
 
@@ -30,7 +30,6 @@ from pathlib import Path
 
 from rlbench.sandbox import Program, open_judge
 
-WORKERS = len(os.sched_getaffinity(0))
 SECONDS = 3.0
 
 
@@ -50,7 +49,7 @@ def ours(judge, tasks):
     return [verdict.passed for verdict in judge.run_many(programs)]
 
 
-def human_eval_style(tasks):
+def human_eval_style(tasks, workers):
     def judge(task):
         with multiprocessing.Manager() as manager:
             result = manager.list()
@@ -62,7 +61,7 @@ def human_eval_style(tasks):
                 process.kill()
             return list(result) == ["passed"]
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(judge, tasks))
 
 
@@ -114,7 +113,7 @@ def is_json(value):
         return False
 
 
-def evalplus_check(tasks, records):
+def evalplus_check(tasks, records, workers):
     from evalplus.eval import untrusted_check
 
     def judge(task, record):
@@ -125,7 +124,7 @@ def evalplus_check(tasks, records):
         )  # fmt: skip
         return status == "pass"
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(judge, tasks, records))
 
 
@@ -133,15 +132,17 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) + 1)
     chosen = parser.parse_args()
+    workers = chosen.workers
     tasks = read_tasks(chosen.file)
     records = [recorded(task) for task in tasks]
     speeds: dict[str, list[float]] = {}
-    with open_judge() as judge:
+    with open_judge(lanes=workers) as judge:
         contestants = {
             f"rlbench, tier {judge.tier}": lambda: ours(judge, tasks),
-            "human-eval style": lambda: human_eval_style(tasks),
-            "evalplus 0.3.1": lambda: evalplus_check(tasks, records),
+            "human-eval style": lambda: human_eval_style(tasks, workers),
+            "evalplus 0.3.1": lambda: evalplus_check(tasks, records, workers),
         }
         for round_number in range(chosen.rounds + 1):
             for name, run in contestants.items():
@@ -152,7 +153,9 @@ def main():
                     speeds.setdefault(name, []).append(len(tasks) / seconds)
                 print(f"{name:18} {passed}/{len(tasks)} passed, {len(tasks) / seconds:6.1f} programs/s", flush=True)
     first, *others = speeds
-    print(f"\n{WORKERS} workers, Python {sys.version.split()[0]}, median of {chosen.rounds} rounds:")
+    print(
+        f"\n{workers} workers on {len(os.sched_getaffinity(0))} cores, Python {sys.version.split()[0]}, median of {chosen.rounds} rounds:"
+    )
     for name, values in speeds.items():
         print(f"  {name:18} {statistics.median(values):6.1f} programs/s")
     for name in others:

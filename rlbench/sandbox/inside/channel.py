@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 READY = b"ready"  # the first frame of a program's process, sent once it is confined
 
@@ -17,8 +17,7 @@ class Oversized(ValueError):
     """A frame is announced that is longer than allowed."""
 
 
-@dataclass(frozen=True)
-class Channel:
+class Channel(NamedTuple):
     """One end of the way between program and tests: numbers of open files, the same one twice for a socket."""
 
     reader: int

@@ -13,8 +13,7 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rlbench.sandbox.inside import landlock, seccomp
 
@@ -26,8 +25,7 @@ _OUT_OF_THE_WAY = 512  # number of an open file that no job uses
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(NamedTuple):
     """Limits that the kernel enforces on one process."""
 
     cpu_seconds: float

@@ -17,18 +17,18 @@ def _words(text: str) -> list[str]:
 
 
 COMMON = _words("""
-    abc array ast base64 bisect builtins calendar cmath codecs collections collections.abc contextlib copy dataclasses
-    datetime decimal enum fractions functools hashlib heapq io itertools json math numbers operator os os.path queue
-    random re statistics string struct sys textwrap threading time traceback types typing unicodedata warnings weakref
-    zlib
+    abc array bisect builtins cmath collections collections.abc copy datetime enum functools heapq io itertools json
+    math operator os os.path random re string sys time types typing
 """)
 OTHERS = _words("""
-    _strptime asyncio binascii cmd colorsys concurrent.futures csv ctypes difflib dis errno gc getpass glob graphlib hmac html inspect keyword linecache
-    locale logging pathlib pickle platform pprint reprlib resource secrets select selectors shlex shutil signal socket stat
-    subprocess tempfile timeit token tokenize unittest uuid xml.etree.ElementTree zoneinfo
+    _strptime ast asyncio base64 binascii calendar cmd codecs colorsys concurrent.futures contextlib csv ctypes
+    dataclasses decimal difflib dis errno fractions gc getpass glob graphlib hashlib hmac html inspect keyword linecache
+    locale logging numbers pathlib pickle platform pprint queue reprlib resource secrets select selectors shlex shutil
+    signal socket stat statistics struct subprocess tempfile textwrap threading timeit token tokenize traceback
+    unicodedata unittest uuid warnings weakref xml.etree.ElementTree zlib zoneinfo
 """)
 # Looked up on first use only, so they have to be there already.
-CODECS = ("utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "idna", "unicode_escape", "raw_unicode_escape")
+CODECS = ("utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape")
 
 
 def preload(everything: bool) -> None:

@@ -7,8 +7,6 @@ import builtins
 import contextlib
 import os
 import sys
-import threading
-import traceback
 import types
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +54,7 @@ def run_as_script(link: Channel, source: bytes) -> int:
         if said is not None and not isinstance(said, int):
             print(said, file=sys.stderr)
     except BaseException:
-        traceback.print_exc(limit=-3)
+        sys.__excepthook__(*sys.exc_info())
         status = 1
     _flush()
     return status & 0xFF
@@ -64,7 +62,9 @@ def run_as_script(link: Channel, source: bytes) -> int:
 
 def _end_as_python_does() -> None:
     """Wait for threads and run what was registered for the end: some programs only print then."""
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading: Any = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
     atexit._run_exitfuncs()
 
 
@@ -125,10 +125,12 @@ def _problem(error: BaseException) -> dict[str, Any]:
 
 def _line(error: BaseException) -> str:
     """Where in the program the error came from."""
-    if isinstance(error, SyntaxError):
-        return ""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__, -50) if frame.filename == "program.py"]
-    return f" (line {frames[-1].lineno})" if frames else ""
+    place, step = 0, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == "program.py":
+            place = step.tb_lineno
+        step = step.tb_next
+    return f" (line {place})" if place and not isinstance(error, SyntaxError) else ""
 
 
 def _flush() -> None:

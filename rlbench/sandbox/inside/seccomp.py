@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Callable, Sequence
 
@@ -135,7 +134,7 @@ def this_machine() -> Machine:
     Raises:
         OSError: it is not one that the filter supports.
     """
-    name = platform.machine()
+    name = os.uname().machine
     if name not in MACHINES:
         raise OSError(errno.ENOSYS, f"no system-call table for {name} (has: {', '.join(MACHINES)})")
     return MACHINES[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import json
 import os
-import secrets
 import sys
 import types
 from collections.abc import Callable
@@ -72,7 +71,7 @@ class Conversation:
     def _call(self, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
         if self.over is not None:
             raise self.over
-        nonce = secrets.token_hex(8)
+        nonce = os.urandom(8).hex()
         request = codec.dumps((nonce, name, positional, named))
         self.calls += 1
         try:

@@ -24,8 +24,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from rlbench.sandbox.inside import program_end, tests_end
 from rlbench.sandbox.inside.channel import READY, Channel, Closed
@@ -39,8 +38,7 @@ _TICK = 0.05
 _SPARE, _LAST = 256, 1 << 20  # numbers of open files
 
 
-@dataclass
-class End:
+class End(NamedTuple):
     """How a child ended: `killed` says why the fork server ended it ("" if it did not), `status` is that of wait4."""
 
     killed: str
@@ -108,7 +106,7 @@ class Zygote:
             for _, _, data in ancillary:
                 files.frombytes(data[: len(data) - len(data) % files.itemsize])
             ends = self._run(json.loads(message), list(files))
-            self.control.send(json.dumps({name: asdict(end) for name, end in ends.items()}).encode())
+            self.control.send(json.dumps({name: end._asdict() for name, end in ends.items()}).encode())
 
     def _run(self, limits: dict[str, Any], files: list[int]) -> dict[str, End]:
         program, tests = files[: len(PROGRAM_FILES)], files[len(PROGRAM_FILES) :]
