@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
         self.tier: Tier = tier
         self.limits = limits
-        self._all = [_lane(tier) for _ in range(lanes)]
+        self._all = [_lane(tier, index) for index in range(lanes)]
         self._free: queue.SimpleQueue[AnyLane] = queue.SimpleQueue()
         for lane in self._all:
             self._free.put(lane)
@@ -88,10 +88,9 @@ class Judge:
 
     def _replace(self, lane: AnyLane) -> AnyLane:
         lane.close()
-        self._all.remove(lane)
-        fresh = _lane(self.tier)
-        self._all.append(fresh)
-        return fresh
+        index = self._all.index(lane)
+        self._all[index] = _lane(self.tier, index)
+        return self._all[index]
 
     def _run_tests(self, lane: AnyLane, program: Program, weak: bool) -> Verdict:
         """Judge a program by tests that call it; `weak`: the tests' process runs the program itself."""
@@ -156,8 +155,8 @@ class Judge:
         self.close()
 
 
-def _lane(tier: Tier) -> AnyLane:
-    return ExternalLane() if tier == "D" else Lane(tier)
+def _lane(tier: Tier, index: int) -> AnyLane:
+    return ExternalLane() if tier == "D" else Lane(tier, index)
 
 
 def _checked(program: Program | Mapping[str, Any]) -> Program:
@@ -185,7 +184,7 @@ def open_judge(
 
     Args:
         tier: "A", "B", "C" or "D" insists on one; the strongest by default.
-        lanes: programs at a time; one more than there are usable cores by default, because processes wait for each other.
+        lanes: programs at a time; one per usable core by default.
         limits: what a program may use.
         unsafe: run programs without any confinement. Verdicts then carry tier "none", which rewards, reports and
             leaderboards refuse. For debugging on a machine that holds nothing of value.
@@ -198,7 +197,7 @@ def open_judge(
         raise InputError("judge: a tier was asked for together with unsafe; leave one of the two out")
     if lanes is not None and lanes < 1:
         raise InputError(f"judge: lanes: expected at least 1, got {lanes}")
-    count, allowed = lanes or len(os.sched_getaffinity(0)) + 1, limits or Limits()
+    count, allowed = lanes or len(os.sched_getaffinity(0)), limits or Limits()
     if unsafe:
         return Judge("none", count, allowed)
     problems = []

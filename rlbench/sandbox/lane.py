@@ -56,15 +56,22 @@ class Outcome:
 class Lane:
     """A running fork server of one tier.
 
+    All processes of a lane share one core: they take turns, and waking a process on another core costs more than it gains.
+
+    Args:
+        tier: how it is confined.
+        index: of the lane, which chooses the core.
+
     Raises:
         tiers.SandboxUnavailable: it does not start.
     """
 
-    def __init__(self, tier: Tier) -> None:
+    def __init__(self, tier: Tier, index: int) -> None:
         arguments, root = tiers.command(tier)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            settings = {"control": theirs.fileno(), "lockdown": tiers.LOCKDOWN[tier], "root": root,
+            cores = sorted(os.sched_getaffinity(0))
+            settings = {"control": theirs.fileno(), "core": cores[index % len(cores)], "lockdown": tiers.LOCKDOWN[tier], "root": root,
                         "readable": tiers.readable() if tiers.LOCKDOWN[tier] == "landlock" else []}  # fmt: skip
             self._process = subprocess.Popen(
                 [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=tiers.ENVIRONMENT, cwd="/",

@@ -242,8 +242,10 @@ def _open_to_all(path: str) -> bool:
 
 
 def main() -> None:
-    """Start the fork server. `argv[1]` is a JSON object: its `control` socket, `lockdown`, `readable` and `root`."""
+    """Start the fork server. `argv[1]` is a JSON object: `control` socket, `core`, `lockdown`, `readable`, `root`."""
     settings = json.loads(sys.argv[1])
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {settings["core"]})
     preload(everything=settings["lockdown"] == "no-paths" or not _open_to_all(os.__file__))
     # Short of memory, the kernel then ends a program and never the trainer.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
