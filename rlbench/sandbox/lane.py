@@ -56,7 +56,7 @@ class Outcome:
 class Lane:
     """A running fork server of one tier.
 
-    All processes of a lane share one core: they take turns, and waking a process on another core costs more than it gains.
+    All processes of a lane share one core: they take turns, and waking one on another core costs more than it gains.
 
     Args:
         tier: how it is confined.
@@ -71,8 +71,14 @@ class Lane:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             cores = sorted(os.sched_getaffinity(0))
-            settings = {"control": theirs.fileno(), "core": cores[index % len(cores)], "lockdown": tiers.LOCKDOWN[tier], "root": root,
-                        "readable": tiers.readable() if tiers.LOCKDOWN[tier] == "landlock" else []}  # fmt: skip
+            lockdown = tiers.LOCKDOWN[tier]
+            settings = {
+                "control": theirs.fileno(),
+                "core": cores[index % len(cores)],
+                "lockdown": lockdown,
+                "readable": tiers.readable() if lockdown == "landlock" else [],
+                "root": root,
+            }
             self._process = subprocess.Popen(
                 [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=tiers.ENVIRONMENT, cwd="/",
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,

@@ -8,8 +8,9 @@
 * evalplus 0.3.1: its own `untrusted_check`, from the package; no isolation. It compares values instead of running the
   tests, so calls and expected values are recorded from the references first.
 
-All three use the same number of workers, by default as many as there are cores. Rounds are interleaved, and each is a ratio within the run; the median
-ratio is reported. The two others fork from this process, which has imported little: a trainer would slow them down.
+All three use the same number of workers, by default as many as there are cores. Rounds are interleaved, and each gives
+a ratio; the median is reported. The two others fork from this process, which has imported little:
+a trainer would slow them down.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ OTHERS = _words("""
     signal socket stat statistics struct subprocess tempfile textwrap threading timeit token tokenize traceback
     unicodedata unittest uuid warnings weakref xml.etree.ElementTree zlib zoneinfo
 """)
-# Looked up on first use only, so they have to be there already.
-CODECS = ("utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape")
+# Looked up on first use only, so where programs cannot read the library they have to be there already.
+CODECS = ("idna", "utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape")
 
 
 def preload(everything: bool) -> None:
@@ -38,6 +38,6 @@ def preload(everything: bool) -> None:
             importlib.import_module(name)
     for name in ("exit", "quit"):  # are there in every ordinary Python
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D"))
-    for name in CODECS:
+    for name in CODECS if everything else ():
         with contextlib.suppress(LookupError):
             "".encode(name)
