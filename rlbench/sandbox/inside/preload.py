@@ -21,7 +21,7 @@ COMMON = _words("""
     math operator os os.path random re string sys time types typing
 """)
 OTHERS = _words("""
-    _strptime ast asyncio base64 binascii calendar cmd codecs colorsys concurrent.futures contextlib csv ctypes
+    _strptime ast asyncio base64 binascii calendar cmd codecs colorsys concurrent.futures.thread contextlib csv ctypes
     dataclasses decimal difflib dis errno fractions gc getpass glob graphlib hashlib hmac html inspect keyword linecache
     locale logging numbers pathlib pickle platform pprint queue reprlib resource secrets select selectors shlex shutil
     signal socket stat statistics struct subprocess tempfile textwrap threading timeit token tokenize traceback
