@@ -68,8 +68,8 @@ def _candidates(file: Path, samples: Sequence[Sample], sample: str | None) -> li
 def _refused(judge: Judge, samples: Sequence[Sample]) -> dict[str, str]:
     """Why the tests of some samples are not admitted; those without a reference are taken as they are."""
     checked = [each for each in dict.fromkeys(samples) if each.references]
-    reasons = admit(judge, [program(each, each.references[0]) for each in checked])
-    return {each.sample_id: reason for each, reason in zip(checked, reasons, strict=True) if reason}
+    found = admit(judge, [program(each, each.references[0]) for each in checked])
+    return {each.sample_id: said.refusal for each, said in zip(checked, found, strict=True) if said.refusal}
 
 
 def _print_table(candidates: Sequence[Candidate], verdicts: Sequence[Verdict]) -> None:

@@ -12,7 +12,7 @@ from multiprocessing.util import Finalize
 from typing import TypeVar
 
 from rlbench.sandbox import Judge, Limits, Program, Verdict, open_judge
-from rlbench.sandbox.admission import admit
+from rlbench.sandbox.admission import Admission, admit
 
 REMEMBERED = 65_536
 """Verdicts that are kept, without the program's output."""
@@ -36,7 +36,7 @@ class Judging:
         self._resources = ExitStack()
         self._judge: Judge | None = None
         self._verdicts: dict[bytes, Verdict] = {}
-        self._reasons: dict[bytes, str] = {}
+        self._admissions: dict[bytes, Admission] = {}
 
     def verdicts(self, programs: Sequence[Program], weak: bool = False) -> list[Verdict]:
         """Return one verdict per program, in order; `weak` runs the tests in the program's own process.
@@ -52,19 +52,13 @@ class Judging:
             self._verdicts, programs, ask, lambda each: each.status not in _FLEETING, b"w" if weak else b""
         )
 
-    def refusals(self, programs: Sequence[Program]) -> list[str]:
-        """Return why the tests of each program, whose source is the reference, cannot tell right from wrong, or "".
-
-        A reason with `infra_error` in it says that the judge could not find out.
+    def admissions(self, programs: Sequence[Program]) -> list[Admission]:
+        """Say whether the tests of each program, whose source is the reference, can tell right from wrong.
 
         Raises:
             SandboxUnavailable: programs cannot be confined on this machine.
         """
-
-        def lasting(reason: str) -> bool:
-            return not any(status in reason for status in _FLEETING)
-
-        return _remembered(self._reasons, programs, lambda new: admit(self._open(), new), lasting)
+        return _remembered(self._admissions, programs, lambda new: admit(self._open(), new), lambda each: each.decided)
 
     def close(self) -> None:
         """End the judge's processes; the next question opens it again."""

@@ -26,6 +26,7 @@ from rlbench.graders.judging import Judging, judging
 from rlbench.graders.options import Options, read_options
 from rlbench.records import Candidate, Grader, Judgement, Sample, Scored, Unscored
 from rlbench.sandbox import Program, Verdict
+from rlbench.sandbox.admission import Admission
 from rlbench.sandbox.entry_points import free_names
 
 COLUMNS = ("passed", "fraction", "loaded")
@@ -89,45 +90,45 @@ class _Grading:
         Raises:
             InputError: the judge failed, so that nobody can tell.
         """
-        refusals = self._refusals(samples)
-        for sample, refusal in zip(samples, refusals, strict=True):
-            if "infra_error" in refusal:
+        found = self._admissions(samples)
+        for sample, admission in zip(samples, found, strict=True):
+            if not admission.decided:
                 raise InputError(
                     f"grader 'unit_tests': the tests of sample {sample.sample_id!r} could not be checked: "
-                    f"{_short(refusal)}; run the same command again, or see `rlbench doctor`"
+                    f"{_short(admission.refusal)}; run the same command again, or see `rlbench doctor`"
                 )
-        return refusals
+        return [admission.refusal for admission in found]
 
-    def _refusals(self, samples: Sequence[Sample]) -> list[str]:
-        reasons = dict.fromkeys(samples, "")
+    def _admissions(self, samples: Sequence[Sample]) -> list[Admission]:
+        found = dict.fromkeys(samples, Admission())
         check = []
-        for sample in reasons:
+        for sample in found:
             if sample.tests is None:
-                reasons[sample] = "the sample has no unit tests"
+                found[sample] = Admission("the sample has no unit tests")
             elif sample.tests.admitted:
                 continue
             elif sample.references:
                 check.append(sample)
             elif not self.options.trust_tests:
-                reasons[sample] = "no reference solution to check the tests with"
+                found[sample] = Admission("no reference solution to check the tests with")
         references = [program(sample, sample.references[0]) for sample in check]
-        reasons |= zip(check, self._judging.refusals(references), strict=True)
-        return [reasons[sample] for sample in samples]
+        found |= zip(check, self._judging.admissions(references), strict=True)
+        return [found[sample] for sample in samples]
 
     def grade(self, candidates: Sequence[Candidate]) -> list[Judgement]:
         """Judge all candidates at once, each distinct program once."""
         judgements: dict[int, Judgement] = {}
         split, weak = list[int](), list[int]()
-        refusals = self._refusals([candidate.sample for candidate in candidates])
-        for index, (candidate, refusal) in enumerate(zip(candidates, refusals, strict=True)):
-            if not refusal:
+        admissions = self._admissions([candidate.sample for candidate in candidates])
+        for index, (candidate, admission) in enumerate(zip(candidates, admissions, strict=True)):
+            if not admission.refusal:
                 split.append(index)
-            elif "infra_error" in refusal:
-                judgements[index] = Unscored(_short(refusal))
+            elif not admission.decided:
+                judgements[index] = Unscored(_short(admission.refusal))
             elif self.options.unsplittable == "weak" and candidate.sample.tests is not None:
                 weak.append(index)
             else:
-                judgements[index] = Unscored(f"unsplittable: {_short(refusal)}")
+                judgements[index] = Unscored(f"unsplittable: {_short(admission.refusal)}")
         for chosen, is_weak in ((split, False), (weak, True)):
             programs = [program(candidates[index].sample, candidates[index].completion) for index in chosen]
             verdicts = self._judging.verdicts(programs, is_weak)

@@ -8,12 +8,13 @@ arguments and hands them back. Controls of scripts print nothing, raise, or end 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlbench.errors import InputError
 from rlbench.sandbox.prepared import prepare
 from rlbench.sandbox.program import Program
+from rlbench.sandbox.verdict import Verdict
 
 if TYPE_CHECKING:
     from rlbench.sandbox.judge import Judge
@@ -37,23 +38,37 @@ CONTROLS = {
 SCRIPT_CONTROLS = {"prints nothing": "", "raises": "raise RuntimeError", "ends the process": "import os; os._exit(0)"}
 
 
-def admit(judge: Judge, programs: Sequence[Program]) -> list[str]:
-    """Return for each program, whose source is a reference solution, "" if its tests are admitted, or why not."""
-    problems = [""] * len(programs)
+@dataclass(frozen=True)
+class Admission:
+    """Whether tests may judge: `refusal` says why not, or is empty. Undecided where the judge itself failed."""
+
+    refusal: str = ""
+    decided: bool = True
+
+
+def admit(judge: Judge, programs: Sequence[Program]) -> list[Admission]:
+    """Say for each program, whose source is a reference solution, whether its tests may judge others."""
+    found: dict[int, Admission] = {}
     tried: list[tuple[int, str, Program]] = []
     for index, program in enumerate(programs):
         try:
             tried += [(index, what, each) for what, each in _attempts(program, judge.limits.reply_bytes)]
         except InputError as error:
-            problems[index] = str(error)
+            found[index] = Admission(str(error))
     for (index, what, _), verdict in zip(tried, judge.run_many([each for *_, each in tried]), strict=True):
-        if problems[index] or verdict.passed != (what != ""):
-            continue
-        if what:
-            problems[index] = f"a program that {what} passes"
-        else:
-            problems[index] = f"the reference does not pass: {verdict.status}, {verdict.reason}"
-    return problems
+        refusal = _refusal(what, verdict)
+        if refusal.refusal:
+            found.setdefault(index, refusal)
+    return [found.get(index, Admission()) for index in range(len(programs))]
+
+
+def _refusal(what: str, verdict: Verdict) -> Admission:
+    """What one verdict says: the reference (`what` is "") has to pass, a control must not."""
+    if verdict.status == "infra_error" and not verdict.tests_broken:
+        return Admission(f"the judge failed: {verdict.reason}", decided=False)
+    if what:
+        return Admission(f"a program that {what} passes" if verdict.passed else "")
+    return Admission("" if verdict.passed else f"the reference does not pass: {verdict.status}, {verdict.reason}")
 
 
 def _attempts(program: Program, reply_bytes: int) -> list[tuple[str, Program]]:

@@ -13,7 +13,7 @@ from typing import Any
 from rlbench.errors import InputError
 from rlbench.sandbox.external import ExternalLane
 from rlbench.sandbox.lane import Lane, LaneBroken, Outcome
-from rlbench.sandbox.meaning import Meaning, of_case, of_tests, of_weak_tests
+from rlbench.sandbox.meaning import Meaning, broken_setup, of_case, of_tests, of_weak_tests
 from rlbench.sandbox.prepared import prepare
 from rlbench.sandbox.program import Limits, Program
 from rlbench.sandbox.selftest import LIMITS, self_test
@@ -82,7 +82,7 @@ class Judge:
                 lane = self._replace(lane)
             finally:
                 self._free.put(lane)
-            if verdict.status != "infra_error":
+            if verdict.status != "infra_error" or verdict.tests_broken:
                 break
         return verdict
 
@@ -100,6 +100,9 @@ class Judge:
             source = ""
             tests = replace(tests, entry_points=(), weak=True, source=program.source)
         outcome = lane.run(self.limits, source, tests)
+        broken = broken_setup(outcome)
+        if broken:
+            return replace(self._verdict(broken, [outcome], (0, 1), weak=weak), tests_broken=True)
         found = self._printed_too_much(outcome) or (of_weak_tests(outcome) if weak else of_tests(outcome))
         report = outcome.report or {}
         return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)

@@ -37,11 +37,16 @@ def of_tests(outcome: Outcome) -> Meaning:
     status, reason = report["status"], str(report["reason"])
     if status == "gone":
         return _of_end(outcome.program)
-    if status == "tests_error":
-        return "infra_error", f"the setup of the tests fails: {reason}"
     if status == "infra_error" and outcome.program.killed in _KILLED:
         return _KILLED[outcome.program.killed]
     return status, reason
+
+
+def broken_setup(outcome: Outcome) -> Meaning | None:
+    """The verdict where the code that the tests need does not run; None where it does."""
+    if outcome.report is None or outcome.report.get("status") != "tests_broken":
+        return None
+    return "infra_error", f"the setup of the tests fails: {outcome.report.get('reason')}"
 
 
 def of_weak_tests(outcome: Outcome) -> Meaning:
@@ -50,8 +55,6 @@ def of_weak_tests(outcome: Outcome) -> Meaning:
     assert tests is not None
     if report is None:
         return _of_end(tests)
-    if report["status"] == "tests_error":
-        return "infra_error", f"the setup of the tests fails: {report['reason']}"
     return report["status"], str(report["reason"])
 
 
@@ -99,7 +102,7 @@ def _of_broken_tests(program: End, tests: End) -> Meaning:
 def _report(outcome: Outcome) -> Mapping[str, Any] | None:
     """What the tests' process reported, if it is a report at all."""
     report = outcome.report
-    known = (*get_args(Status), "gone", "tests_error")
+    known = (*get_args(Status), "gone")
     if report is None or report.get("status") not in known:
         return None
     return report if all(type(report.get(name)) is int for name in ("passed", "total")) else None

@@ -39,6 +39,8 @@ class Verdict:
     wall_seconds: float = 0.0
     tier: Tier = "none"
     """How the program was confined; `none` is refused by rewards, reports and leaderboards."""
+    tests_broken: bool = False
+    """An `infra_error` for good: the setup of the tests fails, whatever the program is."""
     weak: bool = False
     """The tests ran in the program's own process, so that it could have forged the verdict."""
 

@@ -12,6 +12,7 @@ from rlbench.graders.roles import as_reward
 from rlbench.graders.unit_tests import REASON_LENGTH, program, unit_tests
 from rlbench.records import Candidate, Grader, Sample, Scored, UnitTests, Unscored
 from rlbench.sandbox import Program, Verdict
+from rlbench.sandbox.admission import Admission
 
 TESTS = UnitTests("assert solve(1) == 2", ("solve",))
 SAMPLE = Sample("s", "p", ("good",), tests=TESTS)
@@ -61,7 +62,9 @@ def judge(monkeypatch):
 
     def admit(judge, programs):
         made.admitted.append([each.source for each in programs])
-        return ["" if "good" in each.source else f"the reference is no good: {each.source}" for each in programs]
+        return [
+            Admission("" if "good" in each.source else f"the reference is no good: {each.source}") for each in programs
+        ]
 
     made.settings, made.admitted = settings, []
     monkeypatch.setattr(judging, "open_judge", open_judge)
@@ -186,14 +189,14 @@ def test_samples_that_are_not_admitted_are_unscored(judge):
 
 
 def test_a_failure_of_the_judge_excludes_nothing(judge, monkeypatch):
-    answers = ["the reference does not pass: infra_error, gone", ""]
+    answers = [Admission("the judge failed: gone", decided=False), Admission()]
     monkeypatch.setattr(judging, "admit", lambda judge, programs: [answers.pop(0) for _ in programs])
     grader = unit_tests(unsplittable="weak")
-    assert grader.grade(candidates("good")) == [Unscored("the reference does not pass: infra_error, gone")]
+    assert grader.grade(candidates("good")) == [Unscored("the judge failed: gone")]
     assert isinstance(grader.grade(candidates("good"))[0], Scored)
     other = Sample("o", "p", ("good other",), tests=TESTS)
-    answers += ["infra_error"]
-    with pytest.raises(InputError, match="tests of sample 'o' could not be checked: infra_error; run the same command"):
+    answers += [Admission("gone again", decided=False)]
+    with pytest.raises(InputError, match="tests of sample 'o' could not be checked: gone again; run the same command"):
         grader.admits([other])
 
 

@@ -153,7 +153,7 @@ def serve(link: Channel, report: int, job: dict[str, Any]) -> None:
     except MemoryError:
         status, reason = "memory_limit", "the tests ran out of memory"
     except SetupFailed as failed:
-        status, reason = "tests_error", str(failed)
+        status, reason = "tests_broken", str(failed)
     except Exception as error:
         status, reason = "error", f"{type(error).__name__} in the tests"
     except BaseException as error:
