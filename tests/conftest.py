@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forked_command import ForkedCommand
 
 from rlbench.artifacts.locking import lock
 
@@ -56,6 +57,11 @@ EXPERIMENT = {
     "comparison": {"replicates": 200},
     "device": "cpu",
 }
+
+
+def pytest_collection_modifyitems(items):
+    """Longest first, so that at the end no worker is left alone with a long test. Shoot-outs are longest."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("shootout", "slow")])
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,16 @@ def _run_here(*arguments):
 def cli():
     """`cli("run", file, ...)`: the command line, in this process."""
     return _run_here
+
+
+@pytest.fixture
+def fork_cli(tmp_path_factory):
+    """`fork_cli("run", file, ...)`: as `start_cli`, but forked from a process that has everything imported."""
+
+    def start(*arguments, **environment):
+        return ForkedCommand(arguments, tmp_path_factory.mktemp("forked"), environment)
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def wait_for(in_progress):
                 return True
             if process.poll() is not None:
                 return False
-            time.sleep(0.004)
+            time.sleep(0.01)
         pytest.fail(f"{stage} did not begin within {seconds} s")
 
     return wait
@@ -77,19 +77,35 @@ def kill_group():
 
 
 @pytest.fixture
-def start(start_cli, kill_group):
-    """As `start_cli`; what still lives at the end of the test is killed."""
-    started = []
-
-    def run(*arguments, **keywords):
-        process = start_cli(*arguments, **keywords)
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
+def started(kill_group):
+    """Commands; those of them that still live at the end of the test are killed."""
+    commands = []
+    yield commands
+    for process in commands:
         if process.poll() is None or _members(process.pid):
             kill_group(process)
+
+
+@pytest.fixture
+def start(fork_cli, started):
+    """As `fork_cli`; it is killed at the end of the test."""
+
+    def run(*arguments, **environment):
+        started.append(fork_cli(*arguments, **environment))
+        return started[-1]
+
+    return run
+
+
+@pytest.fixture
+def start_cold(start_cli, started):
+    """As `start`, but in a new interpreter, as for a user: it spends seconds on importing before it does anything."""
+
+    def run(*arguments, **environment):
+        started.append(start_cli(*arguments, **environment))
+        return started[-1]
+
+    return run
 
 
 @pytest.fixture(scope="session")

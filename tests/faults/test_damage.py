@@ -1,6 +1,7 @@
 """Damaged results: `run` says so loudly, keeps them for inspection and makes them again; reading commands refuse."""
 
 import shutil
+import time
 
 import pytest
 
@@ -115,6 +116,7 @@ def test_a_folder_at_work_can_be_looked_at_but_not_run_again(finished, start, cl
         status = cli("status", run)
         assert status.code == 0, status.text
         seen |= {line.split()[0] for line in status.out.splitlines() if line and not line[0].isdigit()}
+        time.sleep(0.05)
     assert {"done", "running", "missing", "A"} <= seen, "the last is the sentence that a run is working"
     _, err = process.communicate()
     assert process.returncode == 0, err

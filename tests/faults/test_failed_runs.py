@@ -41,15 +41,16 @@ def plugins(tmp_path):
     return str(folder)
 
 
-def test_seeds_that_crash_or_diverge_do_not_stop_the_others(write_experiment, plugins, cli_process, cli, tmp_path):
+def test_seeds_that_crash_or_diverge_do_not_stop_the_others(write_experiment, plugins, start, cli, tmp_path):
     algorithms = [{"name": "grpo", "learning_rate": 0.01}, {"name": "moody", "learning_rate": 0.01}]
     file = write_experiment(tmp_path, algorithms=algorithms, seeds=[0, 1, 2, 3, 4], budget={"completions": 32})
     run = tmp_path / "run"
-    result = cli_process("run", file, "--out", run, PYTHONPATH=plugins)
-    assert result.code == 1, result.text
-    assert "Traceback" not in result.text
-    assert "train digits.moody.s1 failed: the process ended without an answer: killed by signal 9" in result.err
-    assert "train digits.moody.s2 failed: RuntimeError: not in the mood" in result.err
+    process = start("run", file, "--out", run, PYTHONPATH=plugins)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 1, out + err
+    assert "Traceback" not in out + err
+    assert "train digits.moody.s1 failed: the process ended without an answer: killed by signal 9" in err
+    assert "train digits.moody.s2 failed: RuntimeError: not in the mood" in err
 
     comparison = json.loads((run / "report" / "comparison.json").read_text())
     outcomes = {(row["arm"], row["seed"]): row for row in comparison["runs"]}
@@ -71,7 +72,7 @@ def test_seeds_that_crash_or_diverge_do_not_stop_the_others(write_experiment, pl
     assert scores["moody", "matched"] == [0, 4]
     assert scores["grpo", "matched"] == [0, 1, 2, 3, 4]
 
-    assert "3 of 10 runs did not finish" in " ".join(result.out.split())
+    assert "3 of 10 runs did not finish" in " ".join(out.split())
     page = (run / "report" / "index.html").read_text()
     for word in ("not in the mood", "3 of 10 runs", "diverged"):
         assert word in page
@@ -87,12 +88,13 @@ def test_seeds_that_crash_or_diverge_do_not_stop_the_others(write_experiment, pl
 
     # A second call tries the failed ones again: one is repaired, the other comes to the same end.
     (tmp_path / "site" / "moody.py").write_text(PLUGIN.replace("os.kill(os.getpid(), signal.SIGKILL)", "pass"))
-    repaired = cli_process("run", file, "--out", run, PYTHONPATH=plugins)
-    assert repaired.code == 1
+    repaired = start("run", file, "--out", run, PYTHONPATH=plugins)
+    _, err = repaired.communicate(timeout=240)
+    assert repaired.returncode == 1
     after = json.loads((run / "report" / "comparison.json").read_text())
     assert sum(row["status"] == "completed" for row in after["runs"]) == 8
-    assert "moody.s2 failed" in repaired.err
-    assert "Nothing to do" not in repaired.err
+    assert "moody.s2 failed" in err
+    assert "Nothing to do" not in err
 
 
 def test_an_arm_that_always_diverges_and_one_with_a_wrong_budget(write_experiment, cli, tmp_path):

@@ -9,22 +9,29 @@ import time
 import pytest
 
 pytestmark = pytest.mark.slow
-# The stage to wait for, and how many seconds into it to strike at the latest. Start-up is before any stage.
-EARLY = [(None, 3.0), ("prepare", 0.1), ("train", 1.0), ("train", 1.0), ("sample", 0.5)]
-LATE = [("train", 1.5), ("sample", 0.8), ("score", 0.2), ("compare", 0.2), ("report", 1.0)]
+# The stage to wait for, and how many seconds into it to strike at the latest. Start-up is before any stage; training
+# counts from the first checkpoint, so that there is something to resume from.
+EARLY = [(None, 3.0), ("prepare", 0.1), ("train", 0.3), ("train", 1.0), ("sample", 0.5)]
+LATE = [("train", 0.3), ("sample", 0.8), ("score", 0.2), ("compare", 0.2), ("report", 1.0)]
+
+
+def has_checkpoint(run):
+    return any(run.glob("train/.*.partial/checkpoint-*"))
 
 
 @pytest.mark.parametrize(("seed", "moments"), [(0, EARLY), (1, LATE), (2, EARLY), (3, LATE)])  # 20 kills
 def test_resuming_after_kills_gives_the_same_bytes(
-    seed, moments, finished, results, start, kill_group, wait_for, in_progress, tmp_path
+    seed, moments, finished, results, start, start_cold, kill_group, wait_for, in_progress, tmp_path
 ):
     file, reference = finished
     rng = random.Random(f"kills {seed}")
     run, struck = tmp_path / "run", []
     for stage, latest in moments:
         while True:
-            process = start("run", file, "--out", run)
+            process = (start if stage else start_cold)("run", file, "--out", run)
             if stage is None or wait_for(process, run, stage):
+                while stage == "train" and not has_checkpoint(run) and process.poll() is None:
+                    time.sleep(0.01)
                 time.sleep(rng.uniform(0, latest))
             while stage and not (at_work := in_progress(run)) and process.poll() is None:
                 time.sleep(0.002)  # between two stages: strike in the next
@@ -68,10 +75,10 @@ def test_workers_of_a_killed_run_end_and_do_not_disturb_the_next(finished, resul
     assert results(run) == results(reference)
 
 
-def test_ctrl_c_keeps_what_is_finished(finished, start, wait_for, members, tmp_path):
+def test_ctrl_c_keeps_what_is_finished(finished, start_cold, wait_for, members, tmp_path):
     file, _ = finished
     run = tmp_path / "run"
-    process = start("run", file, "--out", run)
+    process = start_cold("run", file, "--out", run)
     assert wait_for(process, run, "train")
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -149,9 +149,9 @@ def test_all_algorithms_in_one_experiment(every_algorithm, run_of_all, cli):
     assert "Nothing to do" in again.err
 
 
-def test_all_algorithms_after_a_kill(every_algorithm, run_of_all, results, start_cli, cli, tmp_path):
+def test_all_algorithms_after_a_kill(every_algorithm, run_of_all, results, fork_cli, cli, tmp_path):
     run = tmp_path / "run"
-    process = start_cli("run", every_algorithm, "--out", run)
+    process = fork_cli("run", every_algorithm, "--out", run)
     while process.poll() is None and not list(run.glob("train/.*.partial/checkpoint-*")):
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):
