@@ -3,10 +3,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.developing
+HUMANEVAL ?= ../shared/data/humaneval/HumanEval.jsonl
 # Whole shoot-outs use all cores for most of the time; other tests fill the rest.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: shootout test lint check clean
+.PHONY: shootout test lint check bench clean
 
 shootout: $(INSTALLED)  ## install and run the quickstart: PPO, GRPO, GSPO and DPO, five seeds each
 	$(BIN)/rlbench run reports/quickstart/experiment.yaml
@@ -35,6 +36,11 @@ $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt
 $(DEVELOPING): $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
 	@touch $(INSTALLED) $@
+
+bench: $(DEVELOPING)  ## the judge's speed beside two others, on a copy of HumanEval: make bench HUMANEVAL=FILE
+	$(BIN)/python -m pip install --quiet psutil
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/bench evalplus==0.3.1
+	PYTHONPATH=$(VENV)/bench $(BIN)/python tests/speed/judge_speed.py $(HUMANEVAL)
 
 clean:  ## remove the virtual environment; runs are kept
 	rm -rf $(VENV)
