@@ -43,7 +43,7 @@ class Tests:
                 "source": self.source}  # fmt: skip
 
 
-@lru_cache(4096)
+@lru_cache(512)
 def prepare(tests: str, setup: str, entry_points: tuple[str, ...], reply_bytes: int) -> Tests:
     """Compile tests and their setup, and find the entry points if none are given.
 
