@@ -33,7 +33,13 @@ class Judge:
     def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
         self.tier: Tier = tier
         self.limits = limits
-        self._all = [_lane(tier, index) for index in range(lanes)]
+        self._all: list[AnyLane] = []
+        try:
+            for index in range(lanes):
+                self._all.append(_lane(tier, index))
+        except BaseException:
+            self._close_lanes()
+            raise
         self._free: queue.SimpleQueue[AnyLane] = queue.SimpleQueue()
         for lane in self._all:
             self._free.put(lane)
@@ -145,6 +151,9 @@ class Judge:
     def close(self) -> None:
         """End all lanes."""
         self._pool.shutdown()
+        self._close_lanes()
+
+    def _close_lanes(self) -> None:
         for lane in self._all:
             lane.close()
         self._all.clear()
@@ -173,6 +182,9 @@ def _checked(program: Program | Mapping[str, Any]) -> Program:
             program = Program(**program)
         except TypeError as error:
             raise InputError(f"judge: expected a Program or a mapping with its fields, got {program!r:.80}") from error
+    for name in ("source", "tests", "setup"):
+        if not isinstance(getattr(program, name), str):
+            raise InputError(f"judge: {name}: expected text, got {getattr(program, name)!r:.80}")
     if bool(program.tests.strip()) == bool(program.cases):
         raise InputError("judge: expected either tests (Python that calls the program) or cases (input, output)")
     if isinstance(program.entry_points, str):

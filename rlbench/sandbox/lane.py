@@ -74,15 +74,19 @@ class Lane:
             lockdown = tiers.LOCKDOWN[tier]
             settings = {
                 "control": theirs.fileno(),
-                "core": cores[index % len(cores)],
+                "core": cores[(os.getpid() + index) % len(cores)],  # judges of other processes start elsewhere
                 "lockdown": lockdown,
                 "readable": tiers.readable() if lockdown == "landlock" else [],
                 "root": root,
             }
-            self._process = subprocess.Popen(
-                [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=tiers.ENVIRONMENT, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            try:
+                self._process = subprocess.Popen(
+                    [*arguments, json.dumps(settings)], pass_fds=[theirs.fileno()], env=tiers.ENVIRONMENT, cwd="/",
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                self._control.close()
+                raise tiers.SandboxUnavailable(f"tier {tier}: the fork server does not start: {error}") from error
         if not self._says_ready():
             self._process.kill()
             words = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
@@ -166,6 +170,8 @@ class Lane:
 
     def close(self) -> None:
         """End the fork server and everything that it still runs."""
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # also where a forked copy of this process holds it
         self._control.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=_END_SECONDS)

@@ -81,6 +81,8 @@ def _of_end(end: End) -> Meaning:
     """What it means that a program's process ended before it had answered."""
     if end.killed in _KILLED:
         return _KILLED[end.killed]
+    if end.killed == "done":  # it was still there when the tests heard nothing more of it
+        return "protocol_violation", "hung up on the tests"
     if os.WIFSIGNALED(end.status):
         number = os.WTERMSIG(end.status)
         return _SIGNALS.get(number, ("crashed", f"ended by signal {signal.strsignal(number) or number}"))

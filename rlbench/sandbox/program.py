@@ -34,7 +34,7 @@ class Limits:
     """Address space."""
     stack_bytes: int = 64 << 20
     output_bytes: int = 4 << 20
-    """Standard output and error together."""
+    """Standard output and standard error, each."""
     reply_bytes: int = 8 << 20
     """One returned value, encoded."""
     source_bytes: int = 1 << 20

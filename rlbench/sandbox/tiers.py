@@ -1,7 +1,7 @@
 """How programs are confined: the tiers, strongest first, and what this machine offers for them.
 
 A: bubblewrap (namespaces, an empty file system) around B. B: Landlock and a system-call filter. C: a filter that lets
-nobody open a file or look at a path. D: a runner that the user configures. There is no tier below: rather than run a
+nobody open a file. D: a runner that the user configures. There is no tier below: rather than run a
 program bare, `SandboxUnavailable` is raised.
 """
 

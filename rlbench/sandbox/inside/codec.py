@@ -29,7 +29,7 @@ def dumps(value: object) -> bytes:
     Raises:
         Unsupported: it holds something else than data, is nested too deep or contains itself.
     """
-    return json.dumps(encode(value), separators=(",", ":")).encode()
+    return json.dumps(encode(value), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def loads(frame: bytes) -> Any:

@@ -21,7 +21,7 @@ Kind = Literal["landlock", "no-paths", "none"]
 NOBODY = 65534
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _CLOSE_RANGE = 436  # the same on every architecture
-_OUT_OF_THE_WAY = 512  # number of an open file that no job uses
+_OUT_OF_THE_WAY = 128  # number of an open file that no job uses
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -100,7 +100,9 @@ def limit(resources: Resources) -> None:
     }
     # The fork server ends it first; without one, SIGXCPU comes at the soft limit and SIGKILL at the hard one.
     seconds = math.ceil(resources.cpu_seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds + 1, seconds + 2))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    last = seconds + 2 if hard == resource.RLIM_INFINITY else min(seconds + 2, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (min(seconds + 1, last), last))
     for which, most in wanted.items():
         hard = resource.getrlimit(which)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -60,7 +60,9 @@ def filter_program(machine: Machine, own_pid: int, *, paths: bool) -> Instructio
     Args:
         machine: its system-call numbers.
         own_pid: the only process that it may signal: itself.
-        paths: whether it may open files for reading and look at paths; Landlock must then say which.
+        paths: whether it may open files for reading, those that Landlock lets it. Without, it can open nothing; that
+            a path exists, and its size, it can still find out by the call that libc asks open files about themselves
+            with.
     """
     number = machine.numbers
     program: Instructions = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, machine.audit_arch), (_RETURN, 0, 0, KILL)]
@@ -72,7 +74,7 @@ def filter_program(machine: Machine, own_pid: int, *, paths: bool) -> Instructio
         program += _where(number["openat"], _no_bit(2, _FLAGS_THAT_WRITE, errno.EROFS))
         if "open" in number:
             program += _where(number["open"], _no_bit(1, _FLAGS_THAT_WRITE, errno.EROFS))
-    else:  # asking an open file about itself, which libc does by an empty path
+    else:  # asking an open file about itself, which libc does by an empty path; the path itself cannot be looked at
         program += _where(number["newfstatat"], _one_of(3, (_EMPTY_PATH,), errno.EPERM))
     program += _where(number["clone"], _one_bit(0, _CLONE_THREAD))
     program += _where(number["clone3"], [(_RETURN, 0, 0, REFUSE | errno.ENOSYS)])  # libc then falls back to clone

@@ -175,7 +175,7 @@ def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
     namespace = module.__dict__
     try:
         exec(job["setup"], namespace)
-    except Exception as error:
+    except BaseException as error:
         raise SetupFailed(f"{type(error).__name__}: {error}") from error
     if job["weak"]:
         _load(job["source"], namespace)

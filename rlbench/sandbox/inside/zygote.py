@@ -35,7 +35,7 @@ PROGRAM_FILES = ("stdin", "stdout", "stderr", "link", "job")  # numbers 0 to 4 o
 TESTS_FILES = ("link", "job", "report")  # numbers 3 to 5 of the tests
 NOT_CONFINED = 120
 _TICK = 0.05
-_SPARE, _LAST = 256, 1 << 20  # numbers of open files
+_SPARE, _LAST = 64, 1 << 20  # numbers of open files
 
 
 class End(NamedTuple):
@@ -130,7 +130,7 @@ class Zygote:
             _arrange([nothing] * 3 + list(mine) if is_tests else list(mine), self.lockdown.rules)
             try:
                 self.lockdown.enter(Resources(**limits["resources"]), self.pid)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 _say_unconfined(error, report=5 if is_tests else None)
                 raise
             status = 0
@@ -188,7 +188,7 @@ def _arrange(files: list[int], keep: int) -> None:
         close_range(keep + 1, _LAST)
 
 
-def _say_unconfined(error: OSError, report: int | None) -> None:
+def _say_unconfined(error: Exception, report: int | None) -> None:
     """Tell the judge why nothing is run. Nothing that nobody trusts has been read yet."""
     if report is None:
         Channel(3, 3).send(str(error).encode())
