@@ -81,10 +81,10 @@ def _of_end(end: End) -> Meaning:
     """What it means that a program's process ended before it had answered."""
     if end.killed in _KILLED:
         return _KILLED[end.killed]
-    if end.killed == "done":  # it was still there when the tests heard nothing more of it
-        return "protocol_violation", "hung up on the tests"
     if os.WIFSIGNALED(end.status):
         number = os.WTERMSIG(end.status)
+        if end.killed == "done" and number == signal.SIGKILL:  # it was still there when the tests heard no more of it
+            return "protocol_violation", "hung up on the tests"
         return _SIGNALS.get(number, ("crashed", f"ended by signal {signal.strsignal(number) or number}"))
     return "candidate_exit", f"ended itself with status {os.WEXITSTATUS(end.status)}"
 
