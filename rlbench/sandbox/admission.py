@@ -1,8 +1,9 @@
 """The gate for tests: only those that tell a right program from wrong ones may judge.
 
 Tests are admitted if the reference passes and every control fails: a program that answers None, one that raises, one
-that ends the process with status 0, one that answers with an object equal to everything, and one that empties its
-arguments and hands them back. Controls of scripts print nothing, raise, or end at once.
+that ends the process with status 0, one that answers with an object equal to everything, one that answers with an
+empty list, and some that empty their arguments and hand them, or something empty, back. Controls of scripts print
+nothing, raise, or end at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ CONTROLS = {
         "    def __bool__(self): return True\n    __hash__ = None\n"
         "def {name}(*positional, **named):\n    return Equal()\n"
     ),
+    "returns an empty list": "def {name}(*positional, **named):\n    return []\n",
+    **{
+        f"empties its arguments and returns {answer}": (
+            "def {name}(*positional, **named):\n"
+            "    emptied = [each for each in positional if isinstance(each, (list, dict, set)) and each]\n"
+            "    for each in emptied:\n        each.clear()\n"
+            f"    return {answer} if emptied else None\n"
+        )
+        for answer in ("0", "''", "[]")
+    },
     "empties its arguments and returns them": (
         "def {name}(*positional, **named):\n"
         "    emptied = [each for each in positional if isinstance(each, (list, dict, set)) and each]\n"

@@ -11,7 +11,7 @@ _IMPLICIT = {"__name__", "__file__", "__doc__", *vars(builtins)}
 def free_names(tests: str, setup: str = "") -> tuple[str, ...]:
     """Return the names that `tests` use in the order of their first use, but neither they nor `setup` define.
 
-    Where there is none, the builtins that they call: the program then has a function of that name.
+    Where there is none, the builtin that they call, if it is one only: the program then has a function of that name.
 
     Raises:
         SyntaxError: one of the two is no Python.
@@ -20,7 +20,8 @@ def free_names(tests: str, setup: str = "") -> tuple[str, ...]:
     bound = _bound(tree) | _bound(ast.parse(setup)) | _IMPLICIT
     used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
     called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return _in_order([each for each in used if each.id not in bound]) or _in_order(called)
+    free, builtin = _in_order([each for each in used if each.id not in bound]), _in_order(called)
+    return free or (builtin if len(builtin) == 1 else ())
 
 
 def _in_order(names: list[ast.Name]) -> tuple[str, ...]:

@@ -104,7 +104,9 @@ class ExternalLane:
     def _start(self, limits: Limits, role: str, job: Mapping[str, Any]) -> _Process:
         resources = Resources(limits.cpu_seconds - 1, limits.memory_bytes, limits.stack_bytes, limits.output_bytes,
                               limits.open_files)  # fmt: skip
-        work = {"role": role, "job": job, "resources": resources._asdict(), "modules": self._modules}
+        seconds = limits.wall_seconds + START_SECONDS / 2
+        work = {"role": role, "job": job, "resources": resources._asdict(), "seconds": seconds,
+                "modules": self._modules}  # fmt: skip
         try:
             process = _Process(self._command, json.dumps(work).encode())
         except OSError as error:
@@ -186,4 +188,6 @@ class _Process:
                 stream.close()
         code = self._process.returncode
         # Runners report the signal that ended their program as 128 + its number, as shells do.
-        return End(killed, -code if code < 0 else code - 128 if code > 128 else code << 8, 0.0)
+        if code - 128 in signal.valid_signals():
+            return End(killed, code - 128, 0.0)
+        return End(killed, -code if code < 0 else code << 8, 0.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +15,7 @@ from typing import Any
 from rlbench.errors import InputError
 from rlbench.sandbox.external import ExternalLane
 from rlbench.sandbox.lane import Lane, LaneBroken, Outcome
-from rlbench.sandbox.meaning import Meaning, broken_setup, of_case, of_tests, of_weak_tests
+from rlbench.sandbox.meaning import Meaning, broken_setup, counts, of_case, of_tests, of_weak_tests
 from rlbench.sandbox.prepared import prepare
 from rlbench.sandbox.program import Limits, Program
 from rlbench.sandbox.selftest import LIMITS, self_test
@@ -22,6 +24,7 @@ from rlbench.sandbox.verdict import Tier, Verdict
 
 AnyLane = Lane | ExternalLane
 _ATTEMPTS = 3
+_KEPT_OUTPUT_BYTES = 1 << 16
 
 
 class Judge:
@@ -33,6 +36,7 @@ class Judge:
     def __init__(self, tier: Tier, lanes: int, limits: Limits) -> None:
         self.tier: Tier = tier
         self.limits = limits
+        self._secret = secrets.token_hex(16)
         self._all: list[AnyLane] = []
         try:
             for index in range(lanes):
@@ -83,9 +87,10 @@ class Judge:
             lane = self._free.get()
             try:
                 verdict = self._run_cases(lane, program) if program.cases else self._run_tests(lane, program, weak)
-            except LaneBroken as error:
+            except (LaneBroken, OSError) as error:
                 verdict = Verdict("infra_error", str(error), tier=self.tier)
-                lane = self._replace(lane)
+                with contextlib.suppress(SandboxUnavailable, OSError):  # then the next attempt finds it broken again
+                    lane = self._replace(lane)
             finally:
                 self._free.put(lane)
             if verdict.status != "infra_error" or verdict.tests_broken:
@@ -101,17 +106,19 @@ class Judge:
     def _run_tests(self, lane: AnyLane, program: Program, weak: bool) -> Verdict:
         """Judge a program by tests that call it; `weak`: the tests' process runs the program itself."""
         tests = prepare(program.tests, program.setup, program.entry_points, self.limits.reply_bytes)
+        if not tests.entry_points and not weak:
+            raise InputError("judge: no entry points: the tests use no name that they do not define; name them")
+        tests = replace(tests, seed=self._secret + program.tests)  # the same tests draw the same numbers every time
         source = program.source
         if weak:
             source = ""
             tests = replace(tests, entry_points=(), weak=True, source=program.source)
         outcome = lane.run(self.limits, source, tests)
-        broken = broken_setup(outcome)
+        broken = None if weak else broken_setup(outcome)
         if broken:
             return replace(self._verdict(broken, [outcome], (0, 1), weak=weak), tests_broken=True)
         found = self._printed_too_much(outcome) or (of_weak_tests(outcome) if weak else of_tests(outcome))
-        report = outcome.report or {}
-        return self._verdict(found, [outcome], (report.get("passed", 0), report.get("total", 1)), weak=weak)
+        return self._verdict(found, [outcome], counts(outcome), weak=weak)
 
     def _run_cases(self, lane: AnyLane, program: Program) -> Verdict:
         """Judge a program by what it prints for each input; the comparison is made here, outside of the sandbox."""
@@ -141,7 +148,7 @@ class Judge:
             reason=found[1],
             checks_passed=checks[0],
             checks_total=checks[1],
-            output=printed[: self.limits.output_bytes].decode(errors="replace"),
+            output=printed[:_KEPT_OUTPUT_BYTES].decode(errors="replace"),
             cpu_seconds=sum(end.cpu_seconds for end in ends),
             wall_seconds=sum(outcome.wall_seconds for outcome in outcomes),
             tier=self.tier,
@@ -208,6 +215,8 @@ def open_judge(
         SandboxUnavailable: programs cannot be confined here, or not in the tier that was asked for.
         InputError: an argument makes no sense.
     """
+    if tier is not None and tier not in TIERS:
+        raise InputError(f"judge: tier: expected one of {', '.join(TIERS)}, got {tier!r}")
     if unsafe and tier is not None:
         raise InputError("judge: a tier was asked for together with unsafe; leave one of the two out")
     if lanes is not None and lanes < 1:

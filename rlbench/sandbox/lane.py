@@ -77,6 +77,7 @@ class Lane:
                 "core": cores[(os.getpid() + index) % len(cores)],  # judges of other processes start elsewhere
                 "lockdown": lockdown,
                 "readable": tiers.readable() if lockdown == "landlock" else [],
+                "listable": tiers.listable() if lockdown == "landlock" else [],
                 "root": root,
             }
             try:
@@ -116,20 +117,19 @@ class Lane:
         """
         started = time.monotonic()
         opened: list[int] = []
+
+        def keep(descriptor: int) -> int:
+            opened.append(descriptor)
+            return descriptor
+
         try:
-            link, theirs = (end.detach() for end in socket.socketpair())
-            opened += [link, theirs]
-            opened += [
-                stdin_file := _file(stdin),
-                out := _file(),
-                err := _file(),
-                source_file := _file(source.encode(errors="surrogatepass")),
-            ]
-            files, report = [stdin_file, out, err, theirs, source_file], -1
+            link, theirs = (keep(end.detach()) for end in socket.socketpair())
+            stdin_file, out, err = keep(_file(stdin)), keep(_file()), keep(_file())
+            files = [stdin_file, out, err, theirs, keep(_file(source.encode(errors="surrogatepass")))]
+            report = -1
             if tests is not None:
-                report, write_end = os.pipe()
-                opened += [report, write_end, tests_file := _file(marshal.dumps(tests.compiled()))]
-                files += [link, tests_file, write_end]
+                report, write_end = (keep(end) for end in os.pipe())
+                files += [link, keep(_file(marshal.dumps(tests.compiled()))), write_end]
             self._send(limits, files, is_script=tests is None)
             for descriptor in (theirs, *files[5:]):  # so that each end sees when the other one is gone
                 opened.remove(descriptor)

@@ -26,6 +26,7 @@ _SIGNALS: dict[int, Meaning] = {
     signal.SIGXFSZ: ("output_limit", "wrote more than allowed"),
 }
 _LONGEST_SHOWN = 60
+_MOST_CHECKS = 10_000_000
 
 
 def of_tests(outcome: Outcome) -> Meaning:
@@ -34,12 +35,18 @@ def of_tests(outcome: Outcome) -> Meaning:
     assert tests is not None
     if report is None:
         return _of_broken_tests(outcome.program, tests)
-    status, reason = report["status"], str(report["reason"])
+    status, reason = report["status"], report["reason"]
     if status == "gone":
         return _of_end(outcome.program)
     if status == "infra_error" and outcome.program.killed in _KILLED:
         return _KILLED[outcome.program.killed]
     return status, reason
+
+
+def counts(outcome: Outcome) -> tuple[int, int]:
+    """Checks that held, and checks there were."""
+    report = _report(outcome)
+    return (report["passed"], report["total"]) if report else (0, 1)
 
 
 def broken_setup(outcome: Outcome) -> Meaning | None:
@@ -55,7 +62,9 @@ def of_weak_tests(outcome: Outcome) -> Meaning:
     assert tests is not None
     if report is None:
         return _of_end(tests)
-    return report["status"], str(report["reason"])
+    if report["status"] in ("infra_error", "gone"):  # the program may have written this itself
+        return "protocol_violation", "no report that could be its own"
+    return report["status"], report["reason"]
 
 
 def of_case(outcome: Outcome, wanted: str) -> Meaning | None:
@@ -85,7 +94,8 @@ def _of_end(end: End) -> Meaning:
         number = os.WTERMSIG(end.status)
         if end.killed == "done" and number == signal.SIGKILL:  # it was still there when the tests heard no more of it
             return "protocol_violation", "hung up on the tests"
-        return _SIGNALS.get(number, ("crashed", f"ended by signal {signal.strsignal(number) or number}"))
+        name = signal.strsignal(number) if number in signal.valid_signals() else None
+        return _SIGNALS.get(number, ("crashed", f"ended by signal {name or number}"))
     return "candidate_exit", f"ended itself with status {os.WEXITSTATUS(end.status)}"
 
 
@@ -107,7 +117,10 @@ def _report(outcome: Outcome) -> Mapping[str, Any] | None:
     known = (*get_args(Status), "gone")
     if report is None or report.get("status") not in known:
         return None
-    return report if all(type(report.get(name)) is int for name in ("passed", "total")) else None
+    passed, total = report.get("passed"), report.get("total")
+    if type(passed) is not int or type(total) is not int or type(report.get("reason")) is not str:
+        return None
+    return report if 0 <= passed <= total <= _MOST_CHECKS else None
 
 
 def _lines(text: str) -> list[str]:

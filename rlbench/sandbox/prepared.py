@@ -27,8 +27,12 @@ class Tests:
     """Of the tests and of the setup."""
     expected: int
     """Assertions in the tests."""
+    derived: bool
+    """The entry points were found in the tests; what the setup defines is none of them."""
     weak: bool = False
     source: str = ""
+    seed: str = ""
+    """Of the random numbers that tests draw. Programs must not know it."""
 
     def compiled(self) -> dict[str, Any]:
         """The job of a tests' process that has this very Python."""
@@ -39,8 +43,14 @@ class Tests:
         return self._job() | {"tests": self.tests, "setup": self.setup}
 
     def _job(self) -> dict[str, Any]:
-        return {"entry_points": self.entry_points, "reply_bytes": self.reply_bytes, "weak": self.weak,
-                "source": self.source}  # fmt: skip
+        return {
+            "entry_points": self.entry_points,
+            "derived": self.derived,
+            "reply_bytes": self.reply_bytes,
+            "weak": self.weak,
+            "source": self.source,
+            "seed": self.seed,
+        }
 
 
 @lru_cache(512)
@@ -59,4 +69,4 @@ def prepare(tests: str, setup: str, entry_points: tuple[str, ...], reply_bytes: 
     wrong = [name for name in names if not name.isidentifier()]
     if wrong:
         raise InputError(f"judge: entry_points: expected names of functions, got {wrong[0]!r:.80}")
-    return Tests(tests, setup, tuple(names), reply_bytes, (code, before), expected)
+    return Tests(tests, setup, tuple(names), reply_bytes, (code, before), expected, derived=not entry_points)

@@ -107,6 +107,11 @@ def learn_a_secret(pid: int) -> str:
     return REFUSED
 
 
+def inherit_a_secret(variable: str) -> str:
+    """See a variable of the judge's environment."""
+    return "sees the environment of the judge" if variable in os.environ else REFUSED
+
+
 def use_memory() -> str:
     """Take more memory than the limit."""
     return f"has {len(bytearray(1 << 30))} bytes"

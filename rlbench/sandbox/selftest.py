@@ -17,6 +17,7 @@ from rlbench.sandbox.program import Limits, Program
 from rlbench.sandbox.verdict import Status, Tier, Verdict
 
 LIMITS = Limits(cpu_seconds=0.3, wall_seconds=20.0, memory_bytes=512 << 20)
+_VARIABLE = "RLBENCH_SELF_TEST"
 _INSIDE = ("A", "B", "C")  # an external runner may let a program do more within its own walls
 
 
@@ -39,6 +40,7 @@ PROBES = (
     Probe("signal_a_process", tiers=_INSIDE),
     Probe("read_memory", ("sandbox_violation",), tiers=_INSIDE),
     Probe("learn_a_secret", tiers=_INSIDE),
+    Probe("inherit_a_secret", tiers=("D",)),  # instead of learn_a_secret: a container has variables of its own
     Probe("use_memory", ("memory_limit",)),
     Probe("use_cpu_time", ("cpu_limit",)),
     Probe("raise_a_limit", tiers=_INSIDE),
@@ -56,6 +58,7 @@ def self_test(tier: Tier, run_many: RunMany) -> list[str]:
     """
     source = Path(probes.__file__).read_text(encoding="utf-8")
     chosen = [probe for probe in PROBES if tier in probe.tiers]
+    assert chosen, f"no probe for tier {tier}"
     with _surroundings() as (known, contacted):
         programs = [Program(source, _call(probe.name, known), (probe.name,)) for probe in chosen]
         verdicts = run_many(programs)
@@ -81,6 +84,7 @@ def _surroundings() -> Iterator[tuple[dict[str, Any], Callable[[], list[str]]]]:
     """Put up what the probes look for; the second value says who was contacted."""
     name = f"\0rlbench-{secrets.token_hex(8)}"
     with (
+        contextlib.ExitStack() as leaving,
         tempfile.TemporaryDirectory(prefix="rlbench-self-test-") as folder,
         socket.create_server(("127.0.0.1", 0)) as port,
         socket.socket(socket.AF_UNIX) as local,
@@ -92,7 +96,10 @@ def _surroundings() -> Iterator[tuple[dict[str, Any], Callable[[], list[str]]]]:
         local.bind(name)
         local.listen()
         listeners = {"a port of the judge": port, "a local socket of the judge": local}
-        known = {"file": str(file), "folder": folder, "port": port.getsockname()[1], "name": name, "pid": os.getpid()}
+        known = {"file": str(file), "folder": folder, "port": port.getsockname()[1], "name": name, "pid": os.getpid(),
+                 "variable": _VARIABLE}  # fmt: skip
+        leaving.callback(os.environ.pop, _VARIABLE, None)
+        os.environ[_VARIABLE] = "secret"
         yield known, lambda: [place for place, listener in listeners.items() if _was_reached(listener)]
 
 

@@ -24,6 +24,9 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # the same order of sets every time
     "MALLOC_ARENA_MAX": "1",  # threads share one arena, else their address space runs out
 }
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
+_OTHERS = ("/usr/share/zoneinfo", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+_INSTALLED = ("site-packages", "dist-packages")
 _INSIDE = "/judge"
 _PACKAGE = Path(__file__).resolve().parent
 _FILES = ("rlbench/__init__.py", "rlbench/sandbox")
@@ -40,13 +43,25 @@ def interpreter() -> Path:
 
 
 def readable() -> list[str]:
-    """What a program may read: the standard library and shared libraries."""
-    wanted = [
-        *(sysconfig.get_path("stdlib"), f"{sys.base_prefix}/lib", "/usr/share/zoneinfo"),
-        *("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache"),
-        *("/dev/null", "/dev/urandom"),
-    ]
-    return sorted({path for path in wanted if path and Path(path).exists()})
+    """What a program may read: the standard library without what was installed into it, and shared libraries."""
+    folders = {Path(place).resolve() for place in (f"{sys.base_prefix}/lib", *_LIBRARIES) if Path(place).is_dir()}
+    libraries = [each for folder in folders for each in _children(folder) if not each.name.startswith("python")]
+    others = [Path(place) for place in _OTHERS if Path(place).exists()]
+    return sorted({str(each) for each in [*_children(_standard_library()), *libraries, *others]})
+
+
+def listable() -> list[str]:
+    """Folders that imports look into."""
+    return [str(_standard_library())]
+
+
+def _standard_library() -> Path:
+    return Path(sysconfig.get_path("stdlib")).resolve()
+
+
+def _children(folder: Path) -> list[Path]:
+    """What is in the folder and leads nowhere else, without installed packages."""
+    return [each for each in folder.iterdir() if each.name not in _INSTALLED and not each.is_symlink()]
 
 
 def command(tier: Tier) -> tuple[list[str], str]:

@@ -34,7 +34,7 @@ class Verdict:
     """Assertions (or cases) that held."""
     checks_total: int = 0
     output: str = ""
-    """What the program printed, standard output and error as they came, possibly cut."""
+    """What the program printed, standard output before standard error, cut to 64 KiB."""
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     tier: Tier = "none"

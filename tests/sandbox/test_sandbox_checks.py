@@ -153,7 +153,7 @@ UNITTEST = """
 def test_unittest_classes_count_by_method():
     tally = run(UNITTEST)
     assert (tally.passed, tally.total, tally.broken) == (2, 5, True)
-    assert "Tests.test_error" in tally.problem
+    assert "Tests.test_wrong" in tally.problem
     assert counts("import unittest\nfrom unittest import TestCase\nassert solve(1) == 2") == (1, 1)
 
 

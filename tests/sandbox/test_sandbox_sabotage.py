@@ -89,8 +89,9 @@ SABOTAGE = {
 
 
 def test_every_probe_is_sabotaged():
-    assert len(PROBES) == 12
-    assert {name for name, tier in SABOTAGE if tier == "B"} == {probe.name for probe in PROBES}
+    ours = {probe.name for probe in PROBES if "B" in probe.tiers}
+    assert len(ours) == 12
+    assert {name for name, tier in SABOTAGE if tier == "B"} == ours
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ WRITING = [
     os.O_RDWR | os.O_CREAT,
 ]
 SPECIAL = {"open", "openat", "clone", "clone3", "tgkill", "fcntl", "ioctl", "prlimit64", "sendto", "socketpair",
-           "clock_gettime", "clock_nanosleep"}  # fmt: skip
+           "clock_gettime", "clock_getres", "clock_nanosleep", "recvfrom", "getsockopt", "sched_getaffinity"}  # fmt: skip
 # Never allowed, whatever the arguments: name and numbers on x86_64 and aarch64 (None where there is none).
 FORBIDDEN = {
     "fork": (57, None), "vfork": (58, None), "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138),
@@ -181,6 +181,10 @@ def test_limits_are_read_but_not_set(call):
     assert call("prlimit64", 0, 7, 0, POINTER) == ALLOW
     for new in (POINTER, 1, HIGH, 1 << 63):
         assert call("prlimit64", 0, 7, new, 0) == refuse()
+    for name, rest in (("prlimit64", (7, 0, POINTER)), ("sched_getaffinity", (8, POINTER))):
+        assert call(name, PID, *rest) == ALLOW
+        for other in (1, PID + 1, PID - 1):
+            assert call(name, other, *rest) == refuse()
 
 
 def test_nothing_is_sent_to_an_address(call):
@@ -189,8 +193,24 @@ def test_nothing_is_sent_to_an_address(call):
         assert call("sendto", 3, POINTER, 5, 0, address, 16) == refuse()
 
 
+def test_only_common_ways_of_sending_and_receiving(call):
+    for flags in (0, 0x40, 0x4000, 0x4040):
+        assert call("sendto", 3, POINTER, 5, flags, 0, 0) == ALLOW
+        assert call("recvfrom", 3, POINTER, 5, flags | 0x102, 0, 0) == ALLOW
+    for flags in (1, 0x41, 0x8, 0x20000000):  # out of band, and others
+        assert call("sendto", 3, POINTER, 5, flags, 0, 0) == refuse()
+        assert call("recvfrom", 3, POINTER, 5, flags, 0, 0) == refuse()
+
+
+def test_a_socket_tells_nothing_about_the_other_end(call):
+    for option in (3, 4, 7, 8):
+        assert call("getsockopt", 3, 1, option, POINTER, POINTER) == ALLOW
+    for option in (17, 59, 77, 31):  # SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD, SO_PEERSEC
+        assert call("getsockopt", 3, 1, option, POINTER, POINTER) == refuse()
+
+
 def test_clocks_of_other_processes_are_not_read(call):
-    for name in ("clock_gettime", "clock_nanosleep"):
+    for name in ("clock_gettime", "clock_getres", "clock_nanosleep"):
         for clock in (0, 1, 2, 3, 4, 7, 11):
             assert call(name, clock, POINTER) == ALLOW
         for pid in (1, PID, PID + 1):

@@ -94,16 +94,20 @@ def _run_collected(namespace: Mapping[str, Any], tally: Tally) -> None:
     ]  # fmt: skip
     for case in cases:
         assert unittest is not None
-        for test in unittest.defaultTestLoader.loadTestsFromTestCase(case):
-            result = unittest.TestResult()
-            test.run(result)
-            if result.wasSuccessful() and result.testsRun and not result.skipped:
-                tally.held()
-            else:
-                words = [text.strip().splitlines()[-1] for _, text in result.failures + result.errors]
-                tally.method_failed(test.id(), words[0] if words else "did not run", bool(result.failures))
+        suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
+        count, result = suite.countTestCases(), unittest.TestResult()
+        suite.run(result)
+        problems = result.failures + result.errors
+        others = len(result.skipped) + len(result.unexpectedSuccesses)
+        held = max(0, result.testsRun - len(problems) - others)
+        for _ in range(held):
+            tally.held()
+        for test, text in (problems + [(case.__name__, "did not run")] * count)[: count - held]:
+            tally.method_failed(str(test), text.strip().splitlines()[-1], bool(result.failures))
     if not cases and not tally.tried:
-        functions = [name for name, each in namespace.items() if name.startswith("test") and _is_function(each)]
+        functions = [
+            name for name, each in namespace.items() if name.startswith("test") and _is_theirs(each, namespace)
+        ]
         for name in functions:
             before = tally.tried
             namespace[name]()
@@ -111,5 +115,6 @@ def _run_collected(namespace: Mapping[str, Any], tally: Tally) -> None:
                 tally.held()
 
 
-def _is_function(value: object) -> bool:
-    return isinstance(value, types.FunctionType)
+def _is_theirs(value: object, namespace: Mapping[str, Any]) -> bool:
+    """Whether it is a function of the tests themselves, not a proxy for one of the program."""
+    return isinstance(value, types.FunctionType) and value.__globals__ is namespace

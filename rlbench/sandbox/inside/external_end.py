@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import time
 from typing import Any
 
 from rlbench.sandbox.inside import program_end, tests_end
@@ -16,6 +18,7 @@ from rlbench.sandbox.inside.splitting import split_tests
 def main(work: dict[str, Any]) -> None:
     """Be the `role` of `work`: "program" prints to standard error, "script" to where scripts print, "tests" report."""
     preload(everything=False)
+    _supervise(work["seconds"])
     limit(Resources(**work["resources"]))
     nothing = os.open("/dev/null", os.O_RDWR)
     link = Channel(os.dup(0), os.dup(1))
@@ -40,6 +43,25 @@ def main(work: dict[str, Any]) -> None:
         setup = compile(job["setup"], "setup.py", "exec", dont_inherit=True)
         tests_end.serve(link, report, job | {"tests": tests, "setup": setup, "expected": expected})
     os._exit(status)
+
+
+def _supervise(seconds: float) -> None:
+    """Go on in a child, and end it after so many seconds: killing the runner may not reach what it has started.
+
+    The status says truthfully how the child ended: 128 + the number of its signal, and less for one of its own.
+    """
+    child = os.fork()
+    if child == 0:
+        return
+    end = time.monotonic() + seconds
+    while True:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            break
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.005)
+    os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else min(os.WEXITSTATUS(status), 127))
 
 
 def _file(content: bytes) -> int:

@@ -19,8 +19,8 @@ def abi(libc: ctypes.CDLL) -> int:
     return int(libc.syscall(_CREATE, None, ctypes.c_size_t(0), 1))
 
 
-def ruleset(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
-    """Return the descriptor of a rule set under which only `readable` folders and files can be read.
+def ruleset(libc: ctypes.CDLL, readable: Iterable[str], listable: Iterable[str]) -> int:
+    """Return the descriptor of a rule set under which only `readable` can be read, and `listable` folders listed.
 
     Everything else that Landlock knows is refused: writing, making, moving and executing files, TCP, and where the
     kernel is new enough abstract sockets and signals to processes outside.
@@ -36,9 +36,11 @@ def ruleset(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
     rules = libc.syscall(_CREATE, ctypes.c_char_p(attributes), ctypes.c_size_t(len(attributes)), 0)
     if rules < 0:
         raise OSError(ctypes.get_errno(), "landlock_create_ruleset")
-    for path in readable:
+    allowed = [*((path, _READ_FILE | _READ_DIR) for path in readable), *((path, _READ_DIR) for path in listable)]
+    for path, rights in allowed:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        rights = _READ_FILE | (_READ_DIR if os.path.isdir(path) else 0)  # noqa: PTH112 (pathlib is slow to import)
+        if not os.path.isdir(path):  # noqa: PTH112 (pathlib is slow to import)
+            rights &= ~_READ_DIR
         failed = libc.syscall(_ADD_RULE, rules, 1, ctypes.c_char_p(struct.pack("=QI", rights, place)), 0)
         os.close(place)
         if failed:

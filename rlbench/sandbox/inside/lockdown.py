@@ -41,13 +41,14 @@ class Lockdown:
     Args:
         kind: Landlock and filter, the filter without any path, or nothing at all.
         readable: what stays readable under Landlock.
+        listable: folders whose names can still be listed.
     """
 
-    def __init__(self, kind: Kind, readable: Sequence[str]) -> None:
+    def __init__(self, kind: Kind, readable: Sequence[str], listable: Sequence[str]) -> None:
         self.kind = kind
         self.rules = -1
         if kind == "landlock":
-            rules = landlock.ruleset(libc, readable)
+            rules = landlock.ruleset(libc, readable, listable)
             self.rules = fcntl.fcntl(rules, fcntl.F_DUPFD, _OUT_OF_THE_WAY)
             os.close(rules)
         self._filter = None

@@ -21,11 +21,12 @@ COMMON = _words("""
     math operator os os.path random re string sys time types typing
 """)
 OTHERS = _words("""
-    _strptime ast asyncio base64 binascii calendar cmd codecs colorsys concurrent.futures.thread contextlib csv ctypes
-    dataclasses decimal difflib dis errno fractions gc getpass glob graphlib hashlib hmac html inspect keyword linecache
-    locale logging numbers pathlib pickle platform pprint queue reprlib resource secrets select selectors shlex shutil
-    signal socket stat statistics struct subprocess tempfile textwrap threading timeit token tokenize traceback
-    unicodedata unittest uuid warnings weakref xml.etree.ElementTree zlib zoneinfo
+    _strptime ast asyncio base64 binascii calendar cmd codecs colorsys concurrent.futures.thread contextlib csv
+    ctypes dataclasses decimal difflib dis errno fractions gc getopt getpass glob graphlib gzip hashlib hmac
+    html.parser inspect keyword linecache locale logging numbers pathlib pickle platform pprint queue reprlib
+    resource secrets select selectors shlex shutil signal socket stat statistics struct subprocess tempfile textwrap
+    threading timeit token tokenize traceback unicodedata unittest uuid warnings weakref xml.etree.ElementTree zlib
+    zoneinfo
 """)
 # Looked up on first use only, so where programs cannot read the library they have to be there already.
 CODECS = ("idna", "utf-8", "latin-1", "ascii", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape")

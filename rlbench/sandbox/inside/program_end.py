@@ -16,6 +16,7 @@ from rlbench.sandbox.inside.channel import Channel, Closed
 
 _LONGEST_REQUEST = 64 << 20
 LONGEST_PROBLEM = 300
+_LONGEST_MESSAGE = 10_000
 
 
 def serve(link: Channel, source: bytes) -> None:
@@ -37,7 +38,7 @@ def serve(link: Channel, source: bytes) -> None:
 def run_as_script(link: Channel, source: bytes) -> int:
     """Run the program as `python program.py` would, and return the exit status. If it is no Python, say so."""
     try:
-        code = compile(source, "program.py", "exec", dont_inherit=True)
+        code = _compiled(source)
     except Exception as error:
         link.send(f"{type(error).__name__}: {error}".encode(errors="replace")[:LONGEST_PROBLEM])
         return 1
@@ -50,7 +51,7 @@ def run_as_script(link: Channel, source: bytes) -> int:
         status = 0
     except SystemExit as error:
         said = error.code
-        status = said if isinstance(said, int) else 0 if said is None else 1
+        status = int.__int__(said) if isinstance(said, int) else 0 if said is None else 1
         if said is not None and not isinstance(said, int):
             print(said, file=sys.stderr)
     except BaseException:
@@ -58,6 +59,12 @@ def run_as_script(link: Channel, source: bytes) -> int:
         status = 1
     _flush()
     return status & 0xFF
+
+
+def _compiled(source: bytes) -> types.CodeType:
+    """Compile the program. It came as text, so what it says about its encoding does not count."""
+    text = source.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+    return compile(text, "program.py", "exec", dont_inherit=True)
 
 
 def _end_as_python_does() -> None:
@@ -77,7 +84,7 @@ def _module(name: str) -> dict[str, Any]:
 def _load(source: bytes, namespace: dict[str, Any]) -> dict[str, Any] | None:
     """Run the source; return None, or what went wrong."""
     try:
-        exec(compile(source, "program.py", "exec", dont_inherit=True), namespace)
+        exec(_compiled(source), namespace)
     except Exception as error:
         return _problem(error)
     except BaseException as error:
@@ -116,21 +123,25 @@ def _problem(error: BaseException) -> dict[str, Any]:
     """The name of the error, that of the builtin error it is a kind of, and its message."""
     known = next(base for base in type(error).__mro__ if vars(builtins).get(base.__name__) is base)
     try:
-        message = str(error)[:200]
+        message = str(error)[:_LONGEST_MESSAGE] + ""
     except Exception:
         message = ""
-    line = _line(error)
-    return {"error": type(error).__name__, "kind": known.__name__, "message": message + line}
+    try:
+        codec.dumps(arguments := tuple(error.args))
+    except Exception:
+        arguments = (message,)
+    return {"error": type(error).__name__, "kind": known.__name__, "message": message, "line": _line(error),
+            "arguments": arguments}  # fmt: skip
 
 
-def _line(error: BaseException) -> str:
-    """Where in the program the error came from."""
+def _line(error: BaseException) -> int:
+    """Where in the program the error came from; 0 if nowhere."""
     place, step = 0, error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == "program.py":
             place = step.tb_lineno
         step = step.tb_next
-    return f" (line {place})" if place and not isinstance(error, SyntaxError) else ""
+    return 0 if isinstance(error, SyntaxError) else place
 
 
 def _flush() -> None:

@@ -20,6 +20,9 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 _FLAGS_THAT_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0x400000  # __O_TMPFILE
 _SOME_PID = 0x7FFFFFFF
 _EMPTY_PATH = 0x1000
+_SEND_FLAGS = 0x4040  # MSG_DONTWAIT, MSG_NOSIGNAL
+_RECEIVE_FLAGS = _SEND_FLAGS | 0x102  # MSG_PEEK, MSG_WAITALL
+_SOCKET_OPTIONS = (3, 4, 7, 8, 38, 39)  # SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_PROTOCOL, SO_DOMAIN
 _CLONE_THREAD = 0x00010000
 _DESCRIPTOR_FLAGS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, F_DUPFD_CLOEXEC; never F_SETOWN, F_SETSIG
 _FILE_IOCTLS = (0x5450, 0x5451, 0x5421, 0x541B)  # FIONCLEX, FIOCLEX, FIONBIO, FIONREAD
@@ -33,12 +36,12 @@ def _words(text: str) -> list[str]:
 HARMLESS = _words("""
     read write futex mmap munmap mprotect brk close lseek fstat madvise getpid gettid
     rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack pread64 pwrite64 readv writev preadv pwritev poll ppoll select
-    pselect6 sched_yield mremap mincore dup dup2 dup3 nanosleep clock_getres gettimeofday time times
+    pselect6 sched_yield mremap mincore dup dup2 dup3 nanosleep gettimeofday time times
     exit exit_group set_tid_address set_robust_list get_robust_list restart_syscall rseq arch_prctl uname fsync
-    ftruncate umask getrlimit getrusage sysinfo getuid getgid geteuid getegid getppid getpgrp getpgid getsid getgroups
-    getpriority sched_getaffinity getrandom pipe pipe2 eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait
+    ftruncate umask getrlimit getrusage sysinfo getuid getgid geteuid getegid getppid getpgrp getgroups
+    getrandom pipe pipe2 eventfd2 epoll_create epoll_create1 epoll_ctl epoll_wait
     epoll_pwait close_range setitimer getitimer alarm pause rt_sigtimedwait rt_sigpending rt_sigsuspend
-    recvfrom shutdown getsockname getpeername getsockopt fstatfs getcwd
+    shutdown getsockname getpeername fstatfs getcwd
 """)
 PATHS = _words("""
     stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents64 statfs
@@ -81,10 +84,18 @@ def filter_program(machine: Machine, own_pid: int, *, paths: bool) -> Instructio
     program += _where(number["tgkill"], _one_of(0, (own_pid,), errno.EPERM))
     program += _where(number["fcntl"], _one_of(1, _DESCRIPTOR_FLAGS, errno.EPERM))
     program += _where(number["ioctl"], _one_of(1, _FILE_IOCTLS, errno.ENOTTY))
-    program += _where(number["prlimit64"], _null(2))  # looking at limits, not setting them
-    program += _where(number["sendto"], _null(4))  # no address: only to the other end of a pair
+    program += _where(number["sched_getaffinity"], _one_of(0, (0, own_pid), errno.EPERM))
+    program += _where(number["prlimit64"], [*_only(0, (0, own_pid)), *_null(2)])  # looking at its limits, not setting
+    # Without an address, so only to the other end of a pair.
+    program += _where(number["sendto"], [*_none_of(3, ~_SEND_FLAGS), *_null(4)])
+    program += _where(number["recvfrom"], [*_none_of(3, ~_RECEIVE_FLAGS), (_RETURN, 0, 0, ALLOW)])
+    program += _where(number["getsockopt"], _one_of(2, _SOCKET_OPTIONS, errno.EPERM))  # nothing about the other end
     program += _where(number["socketpair"], _one_of(0, (1,), errno.EPERM))  # AF_UNIX
-    for name in ("clock_gettime", "clock_nanosleep"):  # higher numbers are the clocks of other processes
+    for name in (
+        "clock_gettime",
+        "clock_getres",
+        "clock_nanosleep",
+    ):  # higher numbers are the clocks of other processes
         program += _where(number[name], _below(0, 16))
     for name in HOSTILE:
         program += [(_EQUAL, 0, 1, number[name]), (_RETURN, 0, 0, KILL)]
@@ -119,6 +130,17 @@ def _one_bit(argument: int, bit: int) -> Instructions:
 def _one_of(argument: int, values: Sequence[int], error: int) -> Instructions:
     compared = [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
     return [_low(argument), *compared, _refuse(error), (_RETURN, 0, 0, ALLOW)]
+
+
+def _only(argument: int, values: Sequence[int]) -> Instructions:
+    """Refuse all but some values, and go on."""
+    compared = [(_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
+    return [_low(argument), *compared, _refuse(errno.EPERM)]
+
+
+def _none_of(argument: int, bits: int) -> Instructions:
+    """Refuse any of the bits, and go on."""
+    return [_low(argument), (_ANY_BIT, 0, 1, bits & 0xFFFFFFFF), _refuse(errno.EPERM)]
 
 
 def _below(argument: int, bound: int) -> Instructions:
@@ -163,8 +185,8 @@ class Filter:
     def __init__(self, program: Callable[[int], Instructions]) -> None:
         self._code = ctypes.create_string_buffer(assemble(program(_SOME_PID)))
         marked, other = program(_SOME_PID), program(_SOME_PID - 1)
-        (place,) = (index for index, (one, two) in enumerate(zip(marked, other, strict=True)) if one != two)
-        self._place = 8 * place + 4
+        differing = [index for index, (one, two) in enumerate(zip(marked, other, strict=True)) if one != two]
+        self._places = [8 * index + 4 for index in differing]  # of the constants in `struct sock_filter`
         self._header = struct.pack("HxxxxxxP", len(marked), ctypes.addressof(self._code))
 
     def install(self, libc: ctypes.CDLL, own_pid: int) -> None:
@@ -173,6 +195,7 @@ class Filter:
         Raises:
             OSError: the kernel refuses.
         """
-        struct.pack_into("I", self._code, self._place, own_pid)
+        for place in self._places:
+            struct.pack_into("I", self._code, place, own_pid)
         if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(self._header), 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")

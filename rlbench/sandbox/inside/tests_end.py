@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import builtins
 import json
 import os
+import random
 import sys
 import types
 from collections.abc import Callable
@@ -36,6 +38,7 @@ class Conversation:
         self.longest_reply = longest_reply
         self.calls = 0
         self.over: Ended | None = None
+        self.turn = _thread.allocate_lock()  # tests may call from several threads
 
     def open(self) -> None:
         """Wait until the program is confined and loaded.
@@ -52,9 +55,11 @@ class Conversation:
         problem = self._receive()
         if problem is None:
             return
-        if _has(problem, "error", "kind", "message") and _all_text(problem):
+        if _is_problem(problem):
             memory = problem["kind"] == "MemoryError"
-            raise self._end("memory_limit" if memory else "load_error", f"{problem['error']}: {problem['message']}")
+            where = f" (line {problem['line']})" if problem["line"] else ""
+            reason = f"{problem['error']}: {problem['message'][:200]}{where}"
+            raise self._end("memory_limit" if memory else "load_error", reason)
         if _has(problem, "exit") and _all_text(problem):
             raise self._end("candidate_exit", f"raised {problem['exit']} while it was loaded")
         raise self._end("protocol_violation", "no word about how loading went")
@@ -63,7 +68,8 @@ class Conversation:
         """Return the function that stands for the program's function `name`."""
 
         def call(*positional: Any, **named: Any) -> Any:
-            return self._call(name, list(positional), named)
+            with self.turn:
+                return self._call(name, list(positional), named)
 
         call.__name__ = call.__qualname__ = name
         return call
@@ -84,9 +90,9 @@ class Conversation:
         if _has(reply, "nonce", "result", "changed"):
             self._write_back(reply["changed"], positional, named)
             return reply["result"]
+        if _is_problem(reply, "nonce"):
+            raise self._error(reply)
         if _all_text(reply):
-            if _has(reply, "nonce", "error", "kind", "message"):
-                raise self._error(reply)
             if _has(reply, "nonce", "exit"):
                 raise self._end("candidate_exit", f"raised {reply['exit']} during a call")
             if _has(reply, "nonce", "unsupported"):
@@ -114,8 +120,10 @@ class Conversation:
             return RuntimeError(f"{reply['error']}: {message}")
         if kind is Exception or issubclass(kind, UnicodeError | ExceptionGroup):  # need more than a message
             return Exception(f"{reply['error']}: {message}")
-        error = kind(message)
-        assert isinstance(error, Exception)
+        try:
+            error: Exception = kind(*reply["arguments"])
+        except Exception:
+            error = kind(message)
         return error
 
     def _write_back(self, changed: Any, positional: list[Any], named: dict[str, Any]) -> None:
@@ -170,6 +178,7 @@ def finding(status: str, reason: str, passed: int = 0, total: int = 1) -> dict[s
 
 def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
     conversation.open()
+    random.seed(job["seed"])  # not what the program starts from, or it could draw what the tests draw
     module = types.ModuleType("tests")
     sys.modules["tests"] = module
     namespace = module.__dict__
@@ -180,6 +189,8 @@ def _test(conversation: Conversation, job: dict[str, Any]) -> Tally:
     if job["weak"]:
         _load(job["source"], namespace)
     for name in job["entry_points"]:
+        if job["derived"] and name in namespace:
+            continue
         namespace[name] = conversation.proxy(name)
     return run_checks(job["tests"], job["expected"], namespace)
 
@@ -195,11 +206,23 @@ def _load(source: str, namespace: dict[str, Any]) -> None:
 
 
 def _outcome(tally: Tally, conversation: Conversation, *, weak: bool) -> tuple[str, str]:
+    if not tally.completed:
+        tally.passed = 0  # what would have come is not known, so there is no share of it
     if tally.passed < tally.total:
         return "failed" if tally.broken else "error", tally.problem or "none of the assertions was reached"
     if not conversation.calls and not weak:
         return "error", "the tests never called the program"
     return "passed", ""
+
+
+def _is_problem(reply: Any, *more: str) -> bool:
+    """Whether it tells of an exception: its name, the builtin that it is a kind of, message, line and arguments."""
+    return (
+        _has(reply, "error", "kind", "message", "line", "arguments", *more)
+        and all(type(reply[name]) is str for name in ("error", "kind", "message", *more))
+        and type(reply["line"]) is int
+        and type(reply["arguments"]) is tuple
+    )
 
 
 def _all_text(reply: Any) -> bool:

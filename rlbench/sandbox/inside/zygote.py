@@ -141,6 +141,8 @@ class Zygote:
                 status = _program(Channel(3, 3), 4, limits["script"])
         except Closed:
             pass
+        except BaseException:
+            status = status or 1
         finally:
             os._exit(status)
 
@@ -242,7 +244,7 @@ def _open_to_all(path: str) -> bool:
 
 
 def main() -> None:
-    """Start the fork server. `argv[1]` is a JSON object: `control` socket, `core`, `lockdown`, `readable`, `root`."""
+    """Start the fork server. `argv[1]` is a JSON object: `control` socket, `core`, `lockdown`, `readable`, …"""
     settings = json.loads(sys.argv[1])
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, {settings["core"]})
@@ -250,7 +252,7 @@ def main() -> None:
     # Short of memory, the kernel then ends a program and never the trainer.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as stream:  # noqa: PTH123
         stream.write("1000")
-    lockdown = Lockdown(settings["lockdown"], settings["readable"])
+    lockdown = Lockdown(settings["lockdown"], settings["readable"], settings["listable"])
     if settings["lockdown"] != "none":
         become_nobody()
         hide()
