@@ -177,3 +177,10 @@ def test_the_corpus_is_well_formed() -> None:
     for row in own:
         assert set(row) <= KEYS, row["id"]
         assert "passed" not in row.get("expect", ()) or row["kind"] == "honest", row["id"]
+
+
+def test_the_readme_counts_the_hostile_programs() -> None:
+    rows = [row for path in CORPUS for row in json.loads(path.read_text(encoding="utf-8"))]
+    hostile = sum(row["kind"] != "honest" for row in rows)
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"0 of {hostile} hostile programs" in readme
