@@ -41,7 +41,8 @@ SCALARS = [None, True, 0, -1, 1.5, float("nan"), "", "x", NONCE, "0x1f", "0x" + 
            "ExceptionGroup", "StopIteration", "\ud800", "__class__", {"int": "0x" + "f" * 9000},
            {"decimal": "sNaN"}]  # fmt: skip
 KINDS = ["MemoryError", "ValueError", "AssertionError", "StopIteration", "UnicodeDecodeError", "KeyboardInterrupt"]
-KEYS = ["nonce", "result", "changed", "error", "kind", "message", "exit", "unsupported"]
+NO_ARGUMENTS = {"tuple": []}
+KEYS = ["nonce", "result", "changed", "error", "kind", "message", "line", "arguments", "exit", "unsupported"]
 
 
 def framed(content, length=None):
@@ -75,9 +76,9 @@ def replies(rng):
             pairs(nonce=NONCE, result=content, changed={"tuple": [[0, [1]], {"dict": []}]}),
             pairs(nonce=NONCE, result=None, changed={"tuple": [[content, content], {"dict": [["key", content]]}]}),
             pairs(nonce=NONCE, result=None, changed=content),
-            pairs(nonce=NONCE, error=content, kind=rng.choice(SCALARS), message=anything(rng)),
-            pairs(nonce=NONCE, error="E", kind=content, message=content),
-            pairs(nonce=NONCE, error="E", kind=rng.choice(KINDS), message="x"),
+            pairs(nonce=NONCE, error=content, kind=rng.choice(SCALARS), message="x", line=1, arguments=anything(rng)),
+            pairs(nonce=NONCE, error="E", kind=content, message=content, line=content, arguments=content),
+            pairs(nonce=NONCE, error="E", kind=rng.choice(KINDS), message="x", line=1, arguments=NO_ARGUMENTS),
             pairs(nonce=NONCE, **{rng.choice(["exit", "unsupported"]): "x"}),
             pairs(nonce=NONCE, exit=content),
             pairs(nonce=NONCE, unsupported=content),
@@ -86,7 +87,8 @@ def replies(rng):
             pairs(result=WANTED, changed=None),
             pairs(nonce=NONCE, result=WANTED),
             pairs(nonce=NONCE, result=WANTED, changed=None, more=content),
-            pairs(error=content, kind=content, message=content),
+            pairs(error=content, kind=content, message=content, line=content, arguments=content),
+            pairs(error="E", kind=rng.choice(KINDS), message="x", line=1, arguments=NO_ARGUMENTS),
             pairs(exit=content),
         ]
     )

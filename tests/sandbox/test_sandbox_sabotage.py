@@ -10,11 +10,11 @@ SECCOMP, SYSCALLS, LANDLOCK = "inside/seccomp.py", "inside/syscalls.py", "inside
 LOCKDOWN, ZYGOTE, LANE, TIERS = "inside/lockdown.py", "inside/zygote.py", "lane.py", "tiers.py"
 LET = "[(_RETURN, 0, 0, ALLOW)]"
 
-READ_ALL = [(LANDLOCK, "for path in readable:", 'for path in [*readable, "/"]:')]
+READ_ALL = [(LANDLOCK, "for path in readable)", 'for path in [*readable, "/"])')]
 WRITE_ALL = [
-    (LANDLOCK, "for path in readable:", 'for path in [*readable, "/"]:'),
-    (LANDLOCK, "rights = _READ_FILE | (_READ_DIR if os.path.isdir(path) else 0)",
-     "rights = _HANDLED_FIRST if os.path.isdir(path) else _READ_FILE"),
+    *READ_ALL,
+    (LANDLOCK, "            rights &= ~_READ_DIR", "            rights &= _READ_FILE"),
+    (LANDLOCK, "_READ_FILE | _READ_DIR) for", "_HANDLED_FIRST) for"),
     (LANDLOCK, "_ADDED_BY_ABI = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}", "_ADDED_BY_ABI = dict[int, int]()"),
 ]  # fmt: skip
 PATHS = [(LOCKDOWN, 'paths=kind == "landlock"', "paths=True")]
@@ -30,7 +30,7 @@ UNSCOPED = [(LANDLOCK, "_NETWORK, _SCOPED = 0b11, 0b11", "_NETWORK, _SCOPED = 0,
 SOCKETS = [
     (SYSCALLS, "socketpair=53", "socket=41 connect=42 socketpair=53"),
     (SYSCALLS, "socketpair=199", "socket=198 connect=203 socketpair=199"),
-    (SECCOMP, "    recvfrom shutdown", "    socket connect recvfrom shutdown"),
+    (SECCOMP, "    shutdown getsockname", "    socket connect shutdown getsockname"),
 ]
 FORK = [(SECCOMP, "_one_bit(0, _CLONE_THREAD)", LET)]
 EXECUTE = [
@@ -51,7 +51,7 @@ NO_CPU_LIMIT = [
     (ZYGOTE, "if used > self.cpu_seconds:", "if used < 0:"),
     (LOCKDOWN, "seconds = math.ceil(resources.cpu_seconds)", "seconds = 600"),
 ]
-SET_LIMITS = [(SECCOMP, "_null(2))  # looking", f"{LET})  # looking")]
+SET_LIMITS = [(SECCOMP, "[*_only(0, (0, own_pid)), *_null(2)]", LET)]
 OWN_TMP = [(TIERS, '"--tmpfs", "/tmp", "--remount-ro", "/tmp"', '"--bind", "/tmp", "/tmp"')]
 SEEN_ENVIRONMENT = [*ENVIRONMENT, (TIERS, '"--clearenv", ', "")]
 OWN_NETWORK = [(TIERS, '"--unshare-net", ', "")]
