@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rlbench.graders.fences import Block, blocks, without
+from rlbench.graders.fences import Block, blocks, indented_blocks, without
 from rlbench.graders.statements import (
     code_lines,
     defined_names,
@@ -27,6 +27,8 @@ from rlbench.graders.statements import (
     stays_code,
 )
 
+LONGEST = 65_536
+"""Characters of an answer, thoughts not counted: a longer one is no program, as reading it would hold up the caller."""
 _TURN_END = (
     r"<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|end|EOT|user|assistant|system)\|>|<end_of_turn>"
     r"|<｜end▁of▁sentence｜>"
@@ -70,13 +72,18 @@ class _Starter:
 def extract_code(completion: str, *, starter: str = "", entry_points: Sequence[str] = ()) -> str:
     """Return the Python program that `completion` means, or "" if it holds none, which is always wrong.
 
+    An answer of more than LONGEST characters holds none.
+
     `starter` is code that the prompt showed and the completion may continue or repeat. `entry_points` are the names
     that the tests call; without them (programs that read standard input) every statement belongs to the program.
     Never raises, whatever the text; time is linear in its length.
     """
+    answer = _readable(completion)
+    if len(answer) > LONGEST:
+        return ""
     with warnings.catch_warnings():  # the parser warns of odd escapes; python -W error would make it refuse them
         warnings.simplefilter("ignore")
-        return _program(_readable(completion), _read_starter(_line_ends(starter), entry_points))
+        return _program(answer, _read_starter(_line_ends(starter), entry_points))
 
 
 def _program(text: str, starter: _Starter) -> str:
@@ -93,6 +100,8 @@ def _program(text: str, starter: _Starter) -> str:
     code = _chosen(found, starter.wanted)
     if code is None:
         code = _bare(without(text, found), starter)
+        if not starter.wanted & defined_names(code):
+            code = _chosen_indented(text, starter.wanted) or code
     if is_blank(code):
         return ""
     if starter.opened and not starter.wanted & defined_names(code):
@@ -171,6 +180,11 @@ def _chosen(found: Sequence[Block], wanted: frozenset[str]) -> str | None:
         return "\n\n".join(usable[index].code for index in sorted(set(last.values())))
     marked = [block for block in usable if block.language == "python"]
     return (marked or usable)[-1].code if usable else None
+
+
+def _chosen_indented(text: str, wanted: frozenset[str]) -> str:
+    """Return the last block of indented code that defines a wanted name, or "": it counts where nothing else does."""
+    return next((code for code in reversed(list(indented_blocks(text))) if wanted & defined_names(code)), "")
 
 
 def _bare(text: str, starter: _Starter) -> str:

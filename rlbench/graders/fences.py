@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from rlbench.graders.statements import is_blank, lexemes
+from rlbench.graders.statements import indentation, is_blank, lexemes
 
 Language = Literal["python", "unmarked", "other"]
 _OPENING = re.compile(
@@ -19,6 +19,9 @@ _OPENING = re.compile(
     re.MULTILINE,
 )
 _CLOSING = re.compile(r"^(?P<indent>[ \t]*+)(?P<fence>`{3,}+|~{3,}+)[ \t]*+$", re.MULTILINE)
+_INDENTED = re.compile(
+    r"^[ \t]*+\n(?P<code>(?: {4}|\t)[ \t]*+[^\s][^\n]*+(?:\n(?:(?: {4}|\t)[^\n]*+|[ \t]*+(?=\n)))*+)", re.MULTILINE
+)
 _WORD = re.compile(r"[\s{.]*([^\s{}.:,;=]*)")
 _PYTHON = frozenset(("python", "py", "python3", "py3"))
 _SESSION = re.compile(r"\s*(?:>>>|\$ |In \[\d)")
@@ -51,6 +54,13 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(language, _shift(code, opening["indent"]), opening.start(), position)
         if not closing:
             return
+
+
+def indented_blocks(text: str) -> Iterator[str]:
+    """Yield the indented code blocks of `text`, shifted to the margin: behind an empty line, by 4 spaces or a tab."""
+    for found in _INDENTED.finditer(text):
+        indent = indentation(found["code"])
+        yield "\n".join(line.removeprefix(indent) for line in found["code"].split("\n")).rstrip()
 
 
 def without(text: str, found: list[Block]) -> str:

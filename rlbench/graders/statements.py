@@ -1,6 +1,8 @@
 """Finds top-level statements in text that may be Python, may be broken, and may go on as prose.
 
 Nothing here runs, imports or compiles what it reads, nothing raises, and the time is linear in the length of the text.
+CPython's parser is quadratic, in memory too, in the length of a dotted name, and in that of an f-string: what is beyond
+LONGEST_LINE or LONGEST_CHAIN is not handed to it and counts as text that does not parse.
 Positions are offsets in characters; lines end with `\\n`.
 """
 
@@ -11,6 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+LONGEST_LINE = 10_000
+"""Characters of a logical line, with all lines that brackets, strings and backslashes join: the most that is parsed."""
+LONGEST_CHAIN = 100
+"""Names behind dots in one chain (`a.b.c` has two): the most that is parsed."""
+_CHAIN = re.compile(r"(?:\.[\s\\]*+[\w\x80-\U0010ffff]++[\s\\]*+)++")  # \w lacks accents, which names may have
 _LEXEME = re.compile(
     r"(?P<triple>\"\"\"|''')"
     r"|(?P<string>\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?)"
@@ -164,7 +171,31 @@ def is_addition(statement: str) -> bool:
     return tree is not None and all(isinstance(node, _ADDITIONS) for node in tree.body)
 
 
+def _is_readable(source: str) -> bool:
+    """Whether `source` is cheap to parse: no logical line and no dotted chain in it is too long."""
+    if source.count(".") > LONGEST_CHAIN and any(
+        found[0].count(".") > LONGEST_CHAIN for found in _CHAIN.finditer(source)
+    ):
+        return False
+    return len(source) <= LONGEST_LINE or _longest_line(source) <= LONGEST_LINE
+
+
+def _longest_line(source: str) -> int:
+    """Return the length of the longest logical line."""
+    depth = line = longest = 0
+    for lexeme in lexemes(source):
+        if lexeme.kind == "open":
+            depth += 1
+        elif lexeme.kind == "close":
+            depth = max(0, depth - 1)
+        elif lexeme.kind == "newline" and not depth:
+            longest, line = max(longest, lexeme.start - line), lexeme.end
+    return max(longest, len(source) - line)
+
+
 def _tree(source: str) -> ast.Module | None:
+    if not _is_readable(source):
+        return None
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # null bytes, lone surrogates, too deeply nested

@@ -1,22 +1,21 @@
-"""Which program a completion means: the table of rules, properties, hostile text, and published completions."""
+"""Which program a completion means: the table of rules, and published completions."""
 
 import ast
 import json
 import random
 import re
-import time
 
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
 
-from rlbench.graders.extraction import extract_code
+from rlbench.graders.extraction import LONGEST, extract_code
+from rlbench.graders.statements import parses
 from rlbench.sandbox import Program, SandboxUnavailable, open_judge
 from rlbench.sandbox.entry_points import free_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid escape")  # in the data
 PROGRAM = "def f(x):\n    return x + 1"
 OTHER = "def f(x):\n    return x - 1"
+NEXT, DEEPER = "\n", "\n    "
 BROKEN = "def f(x:\n    return x + 1"
 HEAD = "import math\n\n\ndef helper(x):\n    return x\n\n\n"
 OPENED = 'def f(x):\n    """Add one.\n\n    >>> f(1)\n    2\n    """\n'
@@ -100,6 +99,11 @@ BARE = {
     "prose in a string": (
         'def f(x):\n    return """\nThis is prose.\n\ndef f(y): no\n"""\n\nThis is too.',
         'def f(x):\n    return """\nThis is prose.\n\ndef f(y): no\n"""',
+    ),
+    "indented block": (f"So:\n\n    {PROGRAM.replace(NEXT, DEEPER)}\n\nDone.", PROGRAM),
+    "indented block, the last": (
+        f"So:\n\n    {OTHER.replace(NEXT, DEEPER)}\n\nNo:\n\n    {PROGRAM.replace(NEXT, DEEPER)}\n",
+        PROGRAM,
     ),
     "broken": (BROKEN, BROKEN),
     "broken at once": ("def f(x)\n    return x", "def f(x)\n    return x"),
@@ -233,6 +237,47 @@ def test_without_entry_points_every_statement_belongs(completion):
     assert extract_code(completion) == STANDARD_INPUT
 
 
+UNREAD = {
+    "chain": "from a" + ".a" * 101 + " import b",
+    "chain with spaces and joined lines": "import a" + " . \\\n a" * 101,
+    "chain with accents": "import a" + ".a\u0301" * 101,
+    "line": f"x = [{'1, ' * 4_000}]",
+    "lines in brackets": "x = [\n" + "1,\n" * 4_000 + "]",
+    "f-string": "x = f'" + "{a}" * 4_000 + "'",
+    "f-string of many lines": "x = f'''" + "{a}\n" * 4_000 + "'''",
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_statement_that_is_too_long_to_parse_counts_as_broken(name):
+    assert ast.parse(UNREAD[name])
+    assert not parses(UNREAD[name])
+    assert extract_code(f"{PROGRAM}\n{UNREAD[name]}", entry_points=["f"]) == PROGRAM  # as with any broken statement
+    for whole in (f"{UNREAD[name]}\n{PROGRAM}", f"{PROGRAM}\n{UNREAD[name]}"):
+        assert extract_code(block(whole), entry_points=["f"]) == whole  # a block stays whole, be it broken
+    body = "    " + UNREAD[name] + "\n    return x"
+    assert extract_code(body, starter=STARTER, entry_points=["f"]) == STARTER + body
+
+
+def test_what_is_just_short_enough_is_parsed():
+    for statement in (
+        "from a" + ".a" * 100 + " import b",
+        f"x = [{' ' * 9_994}]",
+        "x = 1.5\n" * 200,
+        "a = b.c\n" * 200,
+    ):
+        assert parses(statement)
+        assert extract_code(f"{PROGRAM}\n{statement}", entry_points=["f"]) == f"{PROGRAM}\n{statement}".rstrip()
+    assert not parses(f"x = [{' ' * 9_995}]")
+
+
+def test_a_completion_that_is_too_long_holds_no_program():
+    for text in (f"{PROGRAM}\n#", block(PROGRAM) + "\n"):
+        longest = text + "x" * (LONGEST - len(text))
+        assert extract_code(longest, entry_points=["f"]).startswith(PROGRAM)
+        assert extract_code(longest + "x", entry_points=["f"]) == ""
+
+
 def test_a_broken_statement_among_others_stays():
     program = "n = int(input())\nm = n +\nprint(n)"
     assert extract_code(program) == extract_code(block(program)) == program
@@ -249,79 +294,6 @@ def test_one_program_counts_whichever_is_sound(order, starter):
         assert bare == given + "\n\n".join(order)
     else:
         assert bare == given + order[0]
-
-
-TEXT = st.text(st.characters(exclude_characters="\r"), max_size=200)
-PIECES = (
-    '``` ```` ~~~ python \n \n\n \t """ \' ( ] \\ # : = f @ else: if_x: import_a class_A: def_f(x):\n return_x'
-    " Here_it_is >>>_ \0 \r\n <|im_end|> </s> <think> </think> \ud800 print(1) x_=_1 \ufeff \x0c \u2028 ____ _"
-)
-MARKDOWN = st.lists(st.sampled_from([piece.replace("_", " ") for piece in PIECES.split(" ")]), max_size=40).map("".join)
-
-
-@given(TEXT)
-@example("x = '''\n```\n'''")
-@example("x = 1\n\n")
-@example("'''")
-def test_what_is_fenced_comes_back(code):
-    assume(
-        code.strip() and code[0] not in " \t\n" and code.split("\n")[0].strip() and code.lstrip()[:1] not in (">", "$")
-    )
-    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", code)), default=0))
-    assert extract_code(f"Here you are:\n{block(code, fence=fence)}\nEnjoy.") == code
-    assert extract_code(block(code, fence="~" * 210)) == code
-
-
-@settings(max_examples=400)
-@given(MARKDOWN, st.sampled_from(["", STARTER, OPENED + "    ", OPENED.strip(), "def f(x): return"]), st.booleans())
-def test_nothing_but_white_space_is_ever_invented(completion, starter, named):
-    """What is not white space stands in the starter and the completion, in the same order."""
-    program = extract_code(completion, starter=starter, entry_points=["f"] if named else [])
-    given_text = iter(starter + completion)
-    assert all(character in given_text for character in program if not character.isspace())
-
-
-HOSTILE = {
-    "backticks": "`", "spaces": " ", "line ends": "\n", "blank lines": "    \n", "tildes": "~~~\n", "fences": "```\n",
-    "blocks": "```python\n```\n", "nested fences": "```\n````python\n`````\n", "quotes": '"', "triple": '"""',
-    "triple lines": "'''\n", "escapes": '\\"""', "both quotes": "'\"", "backslashes": "\\", "joined lines": "\\\n",
-    "open": "(", "open lines": "[\n", "comments": "#\n", "hashes": "#", "defs": "def f(x):\n", "decorators": "@a\n",
-    "assignments": "a=", "statements": "a = 1\n", "half statements": "a = b c\n", "prose": "Well, (so.\n",
-    "colons": "if :#", "ends": "<|im_end|>", "quoted ends": "'<|im_end|>", "ends of text": "</s>", "nulls": "\0",
-    "thoughts": "</think> ", "functions": "def g(x):\n return x\n", "second": "Prose.\ndef g(x):\n return x\n",
-    "commas": "x, ", "nots": "not ",
-}  # fmt: skip
-
-
-def seconds(text, **options):
-    """Processor time, so that other work on the machine is not counted."""
-    start = time.process_time()
-    extract_code(text, **options)
-    return time.process_time() - start
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_time_is_linear(name):
-    """Eight times the text takes far less than the 64 times of a quadratic rule."""
-    unit = HOSTILE[name]
-    for before in ("", "```python\n", "    x = 1\n", "x = '''"):
-        for options in ({}, {"starter": STARTER, "entry_points": ["f"]}):
-            short, long = (before + unit * (size // len(unit)) for size in (4_000, 32_000))
-            assert seconds(long, **options) < 24 * max(0.01, seconds(short, **options))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["backticks", "spaces", "line ends", "nested fences", "triple", "open", "escapes"])
-def test_a_megabyte(name):
-    unit = HOSTILE[name]
-    assert seconds("```python\n" + unit * (1_000_000 // len(unit)), starter=STARTER, entry_points=["f"]) < 60
-
-
-def test_ladders_and_towers():
-    for text in ("".join(" " * n + "x\n" for n in range(500)), "".join("`" * n + "\n" for n in range(500, 3, -1))):
-        assert seconds(text, starter=STARTER) < 20
-    for nested in ("(" * 5000, "-" * 100_000 + "1", "x" + ".a" * 50_000, "not " * 50_000 + "x", "lambda:" * 5000):
-        assert extract_code(f"y = {nested}").startswith("y = ") or nested.startswith(("-", "not", "lambda", "x"))
 
 
 def rows(path):
