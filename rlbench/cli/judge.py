@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlbench.errors import InputError
-from rlbench.graders.unit_tests import program
+from rlbench.graders.unit_tests import cpu_seconds, of_completion, program
 from rlbench.records import Candidate, Sample
 from rlbench.sandbox import Judge, Limits, Verdict, open_judge
 from rlbench.sandbox.admission import admit
@@ -24,7 +24,7 @@ def judge_file(
     task: str,
     split: str,
     sample: str | None,
-    cpu_seconds: float,
+    seconds: float | None,
     tier: Tier | None,
     unsafe: bool,
     data_dir: Path | None,
@@ -35,17 +35,19 @@ def judge_file(
         InputError: the file, the task, the split or the sample is wrong.
         SandboxUnavailable: programs cannot be confined here.
     """
-    samples = load_task(task, data_dir).samples(split)
+    loaded = load_task(task, data_dir)
+    samples = loaded.samples(split)
     candidates = _candidates(file, samples, sample)
     programs = [program(candidate.sample, candidate.completion) for candidate in candidates]
-    limits = Limits(cpu_seconds=cpu_seconds, wall_seconds=3 * cpu_seconds)
+    allowed = seconds or cpu_seconds(loaded.graders.get("unit_tests", {}))
+    limits = Limits(cpu_seconds=allowed, wall_seconds=3 * allowed)
     with open_judge(tier, limits=limits, unsafe=unsafe) as judge:
         refused = _refused(judge, [candidate.sample for candidate in candidates])
-        verdicts = judge.run_many(programs)
+        verdicts = list(map(of_completion, programs, judge.run_many(programs)))
     _print_table(candidates, verdicts)
     _print_output(candidates, verdicts)
     for name, reason in refused.items():
-        print(f"{name}: its tests cannot tell right from wrong, so nothing follows from its verdicts: {reason}")
+        print(f"{name}: its tests are not admitted, so nothing follows from its verdicts: {reason}")
     _print_summary(verdicts, judge.tier)
 
 
@@ -56,7 +58,10 @@ def _candidates(file: Path, samples: Sequence[Sample], sample: str | None) -> li
         raise InputError(f"--sample: {sample!r} does not exist in this split (first: {samples[0].sample_id!r})")
     if file.suffix != ".py":
         found = read_completions(file, samples, every_sample=False)
-        return [each for each in found if sample in (None, each.sample.sample_id)]
+        chosen = [each for each in found if sample in (None, each.sample.sample_id)]
+        if not chosen:
+            raise InputError(f"{file}: holds no completion" + (f" of sample {sample!r}" if sample else ""))
+        return chosen
     if sample is None:
         raise InputError(f"{file}: a Python file is one program: say with --sample which sample it answers")
     try:

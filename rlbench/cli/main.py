@@ -90,7 +90,9 @@ def judge(
     task: Annotated[str, typer.Option(help="Task name or folder; it must have unit tests.")],
     split: Annotated[str, typer.Option(help="Split that the completions answer.")] = "test",
     sample: Annotated[str | None, typer.Option(help="Only this sample; needed for a Python file.")] = None,
-    cpu_seconds: Annotated[float, typer.Option(min=0.1, help="What one program may compute.")] = 3.0,
+    cpu_seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="What one program may compute; by default what the task says, or 3.")
+    ] = None,
     tier: Annotated[
         Literal["A", "B", "C", "D"] | None, typer.Option(help="Sandbox tier; the strongest available by default.")
     ] = None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
+from multiprocessing import parent_process
 from multiprocessing.util import Finalize
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rlbench.sandbox import Judge, Limits, Program, Verdict, open_judge
 from rlbench.sandbox.admission import Admission, admit
@@ -67,8 +69,19 @@ class Judging:
 
     def _open(self) -> Judge:
         if self._judge is None:
-            self._judge = self._resources.enter_context(open_judge(limits=self._limits, unsafe=self._unsafe))
+            # A worker of `rlbench run` is one of as many as there are cores; on a GPU there are few, and free cores.
+            alone = parent_process() is None or _on_gpu()
+            lanes = None if alone else min(2, len(os.sched_getaffinity(0)))
+            self._judge = self._resources.enter_context(
+                open_judge(lanes=lanes, limits=self._limits, unsafe=self._unsafe)
+            )
         return self._judge
+
+
+def _on_gpu() -> bool:
+    """Whether this process trains on a GPU; torch is not imported to find out."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_available())
 
 
 def judging(cpu_seconds: float, unsafe: bool) -> Judging:

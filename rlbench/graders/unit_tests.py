@@ -14,7 +14,7 @@ separation of program and tests, and stamped so. Where the judge itself failed, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -64,6 +64,15 @@ def unit_tests(**options: object) -> Grader:
     )
 
 
+def cpu_seconds(options: Mapping[str, object]) -> float:
+    """What one program may compute, by the options that a task gives to this grader.
+
+    Raises:
+        InputError: an option is unknown or wrong.
+    """
+    return read_options("unit_tests", _Options, options).cpu_seconds
+
+
 def program(sample: Sample, completion: str) -> Program:
     """Return the program in a completion together with the tests of its sample.
 
@@ -75,7 +84,7 @@ def program(sample: Sample, completion: str) -> Program:
         raise InputError(f"sample {sample.sample_id!r} has no unit tests; expected `tests:` in its task.yaml")
     names = tests.entry_points or (() if tests.cases else free_names(tests.code, tests.setup))
     source = extract_code(completion, starter=tests.starter, entry_points=names)
-    return Program(source, tests.code, names, tests.setup, tests.cases)
+    return Program(source, tests.code, tests.entry_points, tests.setup, tests.cases)
 
 
 class _Grading:
@@ -128,7 +137,7 @@ class _Grading:
             elif self.options.unsplittable == "weak" and candidate.sample.tests is not None:
                 weak.append(index)
             else:
-                judgements[index] = Unscored(f"unsplittable: {_short(admission.refusal)}")
+                judgements[index] = Unscored(f"not admitted: {_short(admission.refusal)}")
         for chosen, is_weak in ((split, False), (weak, True)):
             programs = [program(candidates[index].sample, candidates[index].completion) for index in chosen]
             verdicts = self._judging.verdicts(programs, is_weak)
@@ -140,9 +149,15 @@ class _Grading:
         return judging(self.options.cpu_seconds, self.options.unsafe)
 
 
+def of_completion(judged: Program, verdict: Verdict) -> Verdict:
+    """The verdict on a completion: nothing can be loaded without an error, but it is no program."""
+    if judged.source.strip():
+        return verdict
+    return replace(verdict, status="load_error", reason="no program in the completion", checks_passed=0)
+
+
 def _judgement(judged: Program, verdict: Verdict) -> Judgement:
-    if not judged.source.strip():  # nothing can be loaded without an error
-        verdict = replace(verdict, status="load_error", reason="no program in the completion", checks_passed=0)
+    verdict = of_completion(judged, verdict)
     reason = _short(f"{verdict.status}: {verdict.reason}" if verdict.reason else verdict.status)
     if verdict.status == "infra_error":
         return Unscored(reason)

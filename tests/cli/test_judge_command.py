@@ -72,7 +72,7 @@ def test_tests_that_tell_nothing_are_named(cli, task, tmp_path):
     (task / "test.jsonl").write_text(json.dumps(ROWS[0] | {"tests": ["solve(1)"]}) + "\n")
     file = completions(tmp_path, {"completion": "def solve(x):\n    return 7"})
     shown = cli("judge", file, "--task", task)
-    assert "test-00000: its tests cannot tell right from wrong" in shown.out
+    assert "test-00000: its tests are not admitted" in shown.out
     assert "a program that returns None passes" in shown.out
 
 
@@ -88,6 +88,27 @@ def test_wrong_usage_exits_2(cli, task, tmp_path, arguments, expected):
     shown = cli("judge", file, "--task", task, *arguments)
     assert shown.code == 2
     assert expected in shown.err
+
+
+def test_the_task_says_what_a_program_may_compute(cli, task, tmp_path):
+    slow = "import time\ndef solve(x):\n    while time.process_time() < 0.6: pass\n    return x+1"
+    file = completions(tmp_path, {"sample_id": "test-00000", "completion": slow})
+    assert "1/1 programs" in cli("judge", file, "--task", task).out
+    with (task / "task.yaml").open("a") as definition:
+        definition.write("graders: {unit_tests: {cpu_seconds: 0.3}}\n")
+    assert "1 cpu_limit" in cli("judge", file, "--task", task).out
+
+
+def test_a_sample_without_a_completion_is_an_error(cli, task, tmp_path):
+    file = completions(tmp_path, {"sample_id": "test-00000", "completion": "x = 1"})
+    shown = cli("judge", file, "--task", task, "--sample", "test-00001")
+    assert shown.code == 2
+    assert "no completion of sample 'test-00001'" in shown.err
+
+
+def test_a_completion_without_a_program_is_a_load_error(cli, task, tmp_path):
+    file = completions(tmp_path, {"sample_id": "test-00000", "completion": ""})
+    assert "load_error" in cli("judge", file, "--task", task).out
 
 
 def test_a_task_without_unit_tests_is_refused(cli, tmp_path):

@@ -184,7 +184,7 @@ def test_samples_that_are_not_admitted_are_unscored(judge):
     assert list(grader.admits(samples)) == reasons
     judged = grader.grade([Candidate(sample, "good") for sample in samples])
     assert isinstance(judged[0], Scored)
-    assert judged[1:] == [Unscored(f"unsplittable: {reason}") for reason in reasons[1:]]
+    assert judged[1:] == [Unscored(f"not admitted: {reason}") for reason in reasons[1:]]
     assert asked(judge) == [["good"]]
 
 
@@ -207,7 +207,7 @@ def test_samples_that_are_not_admitted_may_run_weakly(judge):
     assert judge.asked == [(["half"], False), (["half"], True)]
     assert judged[0].stamps == {"sandbox": "B", "judged": "weak"}
     assert judged[1].stamps == {"sandbox": "B", "judged": "split"}
-    assert judged[2] == Unscored("unsplittable: the sample has no unit tests")
+    assert judged[2] == Unscored("not admitted: the sample has no unit tests")
 
 
 def test_tests_without_a_reference_may_be_trusted(judge):
@@ -223,7 +223,11 @@ def test_the_program_of_a_completion():
     completion = "Here it is:\n```python\ndef twice(x):\n    return 2 * x\n```\nDone."
     made = program(sample, completion)
     assert made.source.strip() == "def twice(x):\n    return 2 * x"
-    assert (made.tests, made.setup, made.entry_points) == ("assert twice(1) == 2", "import math", ("twice",))
+    assert (made.tests, made.setup, made.entry_points) == (
+        "assert twice(1) == 2",
+        "import math",
+        (),
+    )  # the judge finds the name
     continued = Sample("s", "p", tests=UnitTests("assert f(1) == 2", starter="def f(x):\n"))
     assert program(continued, "    return 2 * x\n").source.strip() == "def f(x):\n    return 2 * x"
     cases = program(Sample("s", "p", tests=UnitTests(cases=(("1\n", "2\n"),))), "print(2)")

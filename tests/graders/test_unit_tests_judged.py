@@ -112,7 +112,7 @@ def test_tests_that_tell_nothing_are_not_used(reference, tests):
     assert reason
     (judged,) = grade(REFERENCE, sample=sample)
     assert isinstance(judged, Unscored)
-    assert judged.reason.startswith("unsplittable: ")
+    assert judged.reason.startswith("not admitted: ")
     (weak,) = grade(reference, sample=sample, unsplittable="weak")
     assert weak.stamps["judged"] == "weak"
 
