@@ -109,7 +109,7 @@ def test_a_bigger_budget_of_one_arm_keeps_the_prompt_order_of_all(plan):
             "ratio and KL would be about another policy than the one that sampled",
         ),
         (["algorithms=[{name: grpo, beta: 0.1, kl_estimator: k1}]"], "algorithms", "its expected gradient is 0"),
-        (["tasks=[arithmetics]"], "tasks", "task 'arithmetics' does not exist (known: arithmetic, gsm8k"),
+        (["tasks=[arithmetics]"], "tasks", "task 'arithmetics' does not exist (known: arithmetic, code, gsm8k"),
         (["tasks=[./nowhere]"], "tasks", "task folder ./nowhere does not exist"),
         (["evaluation.metrics=[matched, rougel]"], "evaluation", "metric 'rougel' does not exist"),
         (["comparison.primary=rightness"], "comparison", "metric 'rightness' does not exist"),
