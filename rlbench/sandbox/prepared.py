@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,8 @@ from typing import Any
 from rlbench.errors import InputError
 from rlbench.sandbox.entry_points import free_names
 from rlbench.sandbox.inside.splitting import split_tests
+
+_PARSER = threading.Lock()  # in Python 3.11 two threads that build syntax trees at a time can fail with a SystemError
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ def prepare(tests: str, setup: str, entry_points: tuple[str, ...], reply_bytes: 
         InputError: tests or setup are no Python, or an entry point is no name.
     """
     try:
-        code, expected = split_tests(tests)
-        names = entry_points or free_names(tests, setup)
-        before = compile(setup, "setup.py", "exec", dont_inherit=True)
+        with _PARSER:
+            code, expected = split_tests(tests)
+            names = entry_points or free_names(tests, setup)
+            before = compile(setup, "setup.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise InputError(f"judge: the tests are no Python: {error}") from error
     wrong = [name for name in names if not name.isidentifier()]

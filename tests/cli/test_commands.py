@@ -63,7 +63,10 @@ def test_list_shows_every_name_with_a_line_about_it(cli, kind):
     result = cli("list", kind)
     assert result.code == 0
     lines = result.out.splitlines()
-    expected = {"tasks": ["arithmetic", "code", "gsm8k", "humaneval", "mbpp", "stories"], "trainers": ["native", "trl"]}.get(kind) or names(kind)
+    expected = {
+        "tasks": ["arithmetic", "code", "gsm8k", "humaneval", "mbpp", "stories"],
+        "trainers": ["native", "trl"],
+    }.get(kind) or names(kind)
     assert [line.split()[0] for line in lines] == expected
     assert all(len(line.split()) > 3 for line in lines)
 

@@ -11,9 +11,11 @@ import pytest
 import rlbench
 from rlbench.graders.unit_tests import program, unit_tests
 from rlbench.records import Candidate
+from rlbench.sandbox.entry_points import free_names
 from rlbench.tasks.leaks import check_leaks
 from rlbench.tasks.task import load_task
 
+FULL = os.environ.get("RLBENCH_FULL_BENCHMARKS") == "1"
 DATA = Path(os.environ.get("RLBENCH_DATA_DIR") or Path(rlbench.__file__).parents[2] / "shared" / "data")
 
 
@@ -36,7 +38,8 @@ def samples(task):
 
 
 def do_nothing(sample):
-    names = program(sample, sample.references[0]).entry_points
+    names = sample.tests.entry_points or free_names(sample.tests.code, sample.tests.setup)
+    assert names
     return "\n".join(f"def {name}(*args, **keywords):\n    return None" for name in names)
 
 
@@ -70,7 +73,7 @@ def test_mbpp_has_the_splits_of_the_paper(mbpp):
         'assert remove_Occ("PHP","P") == "H"\n'
     )
     assert sample.tests.code.strip() == sample.prompt.partition("\n\n")[2].strip()
-    assert program(sample, sample.references[0]).entry_points == ("remove_Occ",)
+    assert free_names(sample.tests.code) == ("remove_Occ",)
 
 
 @pytest.mark.slow
@@ -89,8 +92,11 @@ def test_mbpp_references_pass_but_for_those_that_are_listed(mbpp):
     known = {row["sample_id"]: row for row in listed}
     problems = samples(mbpp)
     grader = unit_tests(**mbpp.graders["unit_tests"])
-    reasons = grader.admits(problems)
-    found = {sample.sample_id for sample, reason in zip(problems, reasons, strict=True) if reason}
+    # The gate runs ten programs a sample, so not all go through it here; each reference is run below.
+    chosen = problems if FULL else [each for number, each in enumerate(problems) if not number % 20]
+    chosen = [*chosen, *(each for each in problems if each.sample_id in known and each not in chosen)]
+    reasons = grader.admits(chosen)
+    found = {sample.sample_id for sample, reason in zip(chosen, reasons, strict=True) if reason}
     assert found == set(known)
     assert all(row["reason"] for row in known.values())
     assert (len(problems), len(found) <= 29) == (974, True)  # at least 97 % can be judged
