@@ -1,6 +1,6 @@
 """Many programs in one judge: memory and open files stay flat, and nothing is left.
 
-`RLBENCH_SOAK_PROGRAMS` says how many (2,000 unless set); the figure in docs/sandbox.md is of 20,000.
+`RLBENCH_SOAK_PROGRAMS` says how many (2,000 unless set).
 """
 
 import gc
