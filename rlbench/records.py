@@ -31,6 +31,42 @@ class UnitTests:
 
 
 @dataclass(frozen=True)
+class Message:
+    """One message of a chat; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+class Chat(str):
+    """A prompt that is written as chat messages. As text it is "role: content" paragraphs, for people.
+
+    A policy writes the messages through its tokenizer's chat template, and refuses them if there is none.
+    """
+
+    messages: tuple[Message, ...]
+
+    def __new__(cls, messages: Sequence[Message]) -> Chat:
+        """Join the messages into the text that people read."""
+        chat = super().__new__(cls, "\n\n".join(f"{message.role}: {message.content}" for message in messages))
+        chat.messages = tuple(messages)
+        return chat
+
+    def __getnewargs__(self) -> tuple[tuple[Message, ...]]:  # type: ignore[override]
+        """Say what a copy or a pickle is made from again."""
+        return (self.messages,)
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two completions of a prompt of which one is better."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
 class Sample:
     """One item of a task.
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from rlbench.algorithms.algorithm import Algorithm
 from rlbench.algorithms.options import Options
+from rlbench.artifacts.files import hash_file
 from rlbench.errors import InputError
-from rlbench.graders.roles import as_reward, load_grader
+from rlbench.graders.roles import as_reward, in_role, load_grader
 from rlbench.policies.location import locate, model_files
 from rlbench.records import Grader, Metric
 from rlbench.registry import load, unknown
-from rlbench.spec import Experiment, pinned, read_experiment
+from rlbench.spec import Experiment, RewardEntry, RewardModelTraining, pinned, read_experiment
+from rlbench.stages.rewards import GOLD, REWARD, TRAINED, needs_training
 from rlbench.tasks.leaks import check_leaks
 from rlbench.tasks.task import Task, load_task
 from rlbench.yaml_file import YamlDocument, blame, read_yaml
@@ -63,6 +65,8 @@ class Resolved:
         names = list(self.experiment.evaluation.metrics or task.metrics)
         if self.primary(task) not in names:
             names.insert(0, self.primary(task))
+        if self.roles(task):
+            names += [name for name in ("gold_reward", "proxy_reward") if name not in names]
         return [load("metrics", name) for name in names]
 
     def primary(self, task: Task) -> str:
@@ -70,27 +74,85 @@ class Resolved:
         return self.experiment.comparison.primary or task.primary
 
     def graders(self, task: Task) -> dict[str, Grader]:
-        """The graders that the task's metrics need."""
+        """The graders that the task's metrics need, those in the roles of reward and gold reward under these names."""
+        roles = self.roles(task)
         needed = sorted({metric.grader for metric in self.metrics(task)})
-        return {name: load_grader(name, self._options(task, name)) for name in needed}
+        return {
+            name: in_role(name, load_grader(roles[name]["grader"], roles[name]["options"]), roles[name]["column"])
+            if name in roles
+            else load_grader(name, self._measuring_options(task, name))
+            for name in needed
+        }
 
-    def _options(self, task: Task, grader: str) -> dict[str, Any]:
-        reward = self.experiment.reward
-        if reward is not None and reward.grader == grader:
-            return dict(reward.options)
-        return dict(task.graders.get(grader, {}))
+    def grader_config(self, task: Task) -> dict[str, dict[str, Any]]:
+        """What a call is told about each of the `graders`: the options, or what plays the role."""
+        roles = self.roles(task)
+        return {name: roles.get(name) or dict(grader.options) for name, grader in self.graders(task).items()}
+
+    def _measuring_options(self, task: Task, grader: str) -> dict[str, Any]:
+        """Options of a grader that measures: the gold reward's or the task's, and those of the reward at last."""
+        gold, reward = self.experiment.gold, self.experiment.reward
+        if gold is not None and gold.grader == grader and gold.options:
+            return dict(gold.options)
+        if grader in task.graders or reward is None or reward.grader != grader:
+            return dict(task.graders.get(grader, {}))
+        return dict(reward.options)
 
     def reward(self, task: Task) -> dict[str, Any]:
         """Grader, column and options of what training maximises."""
-        entry = self.experiment.reward
-        grader, column = (entry.grader, entry.column) if entry else task.reward
-        return {"grader": grader, "column": column, "options": self._options(task, grader)}
+        return _role(task, self.experiment.reward, task.reward)
+
+    def gold(self, task: Task) -> dict[str, Any]:
+        """Grader, column and options of what is only measured; perhaps those of the reward."""
+        return _role(task, self.experiment.gold, task.gold)
+
+    def roles(self, task: Task) -> dict[str, dict[str, Any]]:
+        """Reward and gold reward by role; empty where they are the same."""
+        reward, gold = self.reward(task), self.gold(task)
+        return {} if reward == gold else {REWARD: reward, GOLD: gold}
+
+    def reward_model(self, task: Task) -> RewardModelTraining | None:
+        """How the task's reward model is trained; None if its reward is not one that is trained here."""
+        if not needs_training(self.reward(task)):
+            return None
+        return self.experiment.reward_model or RewardModelTraining()
+
+    def _check_reward_model(self, task: Task) -> None:
+        training, roles = self.reward_model(task), self.roles(task)
+        if training is None:
+            if self.experiment.reward_model is not None:
+                raise InputError(
+                    f"reward_model: the reward of task {task.name!r} is {'.'.join(self._names(task))}, so none would "
+                    f"be used; set reward: reward_model.reward, or leave reward_model out"
+                )
+            return
+        if training.labels == "preferences" and not task.has_preferences:
+            raise InputError(
+                f"reward_model.labels is 'preferences', but task {task.name!r} has no preference pairs; use 'gold', or "
+                f"give its task.yaml preferences"
+            )
+        if training.labels == "gold" and needs_training(self.gold(task)):
+            raise InputError(
+                f"reward_model.labels is 'gold', but task {task.name!r} has no gold reward beside the reward model; "
+                f"set gold: grader.column, or labels: preferences"
+            )
+        if roles and needs_training(roles[GOLD]):
+            raise InputError(
+                "gold: a reward model that is trained here cannot be the gold reward; expected another grader, or paths"
+            )
+
+    def _names(self, task: Task) -> tuple[str, str]:
+        reward = self.reward(task)
+        return reward["grader"], reward["column"]
 
     def _check(self, task: Task) -> None:
         of_task = read_yaml(task.folder / "task.yaml")
-        reward, entry = self.reward(task), self.experiment.reward
-        with blame(self.document if entry else of_task, "reward"):
-            as_reward(load_grader(reward["grader"], reward["options"]), reward["column"])
+        for role, entry in ((self.reward(task), self.experiment.reward), (self.gold(task), self.experiment.gold)):
+            name = "reward" if role == self.reward(task) else "gold"
+            with blame(self.document if entry else of_task, name):
+                as_reward(load_grader(role["grader"], role["options"]), role["column"])
+        with blame(self.document, "reward_model" if self.experiment.reward_model else "reward"):
+            self._check_reward_model(task)
         named = self.experiment.evaluation.metrics
         for index, name in enumerate(named or task.metrics):
             with blame(self.document, "evaluation", "metrics", index) if named else blame(of_task, "metrics", index):
@@ -144,6 +206,18 @@ class Resolved:
             if isinstance(algorithm.options, Options)  # a plug-in's may be another model
             for text in algorithm.options.suspicions()
         ]
+
+
+def _role(task: Task, entry: RewardEntry | None, of_task: tuple[str, str]) -> dict[str, Any]:
+    """Grader, column and options of a role; of reward models in folders also what the folders hold."""
+    grader, column = (entry.grader, entry.column) if entry else of_task
+    options = dict(entry.options) if entry and entry.options else dict(task.graders.get(grader, {}))
+    role: dict[str, Any] = {"grader": grader, "column": column, "options": options}
+    if grader == TRAINED and options.get("paths"):
+        role["files"] = {
+            path: {file.name: hash_file(file) for file in model_files(Path(path))} for path in options["paths"]
+        }
+    return role
 
 
 def _check_fit(algorithm: Algorithm, experiment: Experiment) -> None:

@@ -95,7 +95,7 @@ class Execution:
     def _check_space(self) -> None:
         """Stop before the start rather than in the middle: every run keeps a model, and checkpoints while it trains."""
         missing = [run for run in self.plan.runs() if not self.folder.is_sealed(self.plan.train(run))]
-        base = self.plan.base_path
+        base = self.plan.resolved.base_path
         model_bytes = sum(path.stat().st_size for path in model_files(base)) if base else 0
         # A checkpoint holds weights and two moments; two are kept and a third is being written.
         needed = MINIMUM_FREE_BYTES + model_bytes * (len(missing) + 9 * min(self.workers, len(missing)))

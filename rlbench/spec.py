@@ -117,6 +117,8 @@ class Rollout(_Section):
     """Longer prompts are cut, in training and evaluation; by default a prompt that does not fit is an error."""
     truncation_side: Literal["left", "right"] = "left"
     """Where a longer prompt loses tokens; its beginning token stays."""
+    shared_pairs: bool = False
+    """Whether preference pairs are the same for all seeds. It hides the variation that comes from drawing them."""
 
 
 class Evaluation(_Section):
@@ -147,11 +149,33 @@ class Evaluation(_Section):
 
 
 class RewardEntry(_Section):
-    """A grader's column in the role of the reward."""
+    """A grader's column in the role of the reward or of the gold reward. `grader.column` is its short form."""
 
     grader: str
     column: str
     options: dict[str, Any] = {}
+
+
+class RewardModelTraining(_Section):
+    """How a reward model is trained for every task, from pairs of completions; all arms share it."""
+
+    labels: Literal["gold", "preferences"] = "gold"
+    """`gold`: pairs of the SFT policy, labelled by the gold reward; `preferences`: the task's own pairs."""
+    pairs: int = Field(default=2000, ge=1)
+    """Pairs to train on."""
+    held_out: int = Field(default=500, ge=2)
+    """Pairs that only measure its accuracy."""
+    noise: float = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the training pairs whose label is turned round."""
+    ensemble: int = Field(default=1, ge=1)
+    """Models that are trained with seeds of their own; the reward is their mean."""
+    epochs: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    margin: float = Field(default=0.0, ge=0)
+    """By how much the better completion should lead; 0 is the Bradley-Terry loss of the papers."""
+    centre: bool = True
+    """Whether the mean reward of the SFT policy's completions is taken off."""
 
 
 class Training(_Section):
@@ -186,7 +210,11 @@ class Experiment(_Section):
     tasks: tuple[str, ...] = Field(min_length=1)
     """Names of built-in tasks, or paths of task folders."""
     reward: RewardEntry | None = None
-    """What training maximises; the task's reward by default."""
+    """What training maximises; the task's reward by default. `reward_model.reward` is a model that is trained here."""
+    gold: RewardEntry | None = None
+    """What is only measured, beside the reward; the task's gold reward by default."""
+    reward_model: RewardModelTraining | None = None
+    """How the reward model is trained, where the reward is one and names no files of its own."""
     algorithms: tuple[AlgorithmEntry, ...] = Field(min_length=1)
     trainer: Literal["native"] = "native"
     seeds: tuple[StrictInt, ...] = Field(min_length=1)
@@ -205,6 +233,16 @@ class Experiment(_Section):
     @classmethod
     def _sft_by_word(cls, value: Any) -> Any:
         return {"source": value} if isinstance(value, str) else value
+
+    @field_validator("reward", "gold", mode="before")
+    @classmethod
+    def _reward_by_column(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        grader, point, column = value.partition(".")
+        if not (grader and point and column):
+            raise ValueError(f"expected grader.column, such as rouge.rougeL, got {value!r}")
+        return {"grader": grader, "column": column}
 
     @field_validator("algorithms", mode="before")
     @classmethod

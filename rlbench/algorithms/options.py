@@ -15,6 +15,7 @@ from rlbench.functional.kl import KLEstimator
 from rlbench.functional.masking import Aggregation
 
 KLPlacement = Literal["reward", "loss", "loss_times_ratio"]
+Pairing = Literal["rank", "best_worst", "random", "all"]
 
 
 class Options(BaseModel):
@@ -157,6 +158,9 @@ class Preference(Adam):
     """Probability that a label is wrong: conservative DPO (Mitchell 2023)."""
     logprob_temperature: Literal["sampling", "one"] = "one"
     """Whether log-probabilities are those of the sampling temperature or of the model as it is."""
+    pairing: Pairing = "rank"
+    """Which completions of a prompt are compared: best with worst, second best with second worst and so on (`rank`),
+    the first of these pairs alone (`best_worst`), one of unequal reward at random, or all of them."""
 
     @model_validator(mode="after")
     def _ipo_has_no_smoothing(self) -> Self:

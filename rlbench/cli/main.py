@@ -19,14 +19,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=(
-        "Exit codes: 0 done; 1 a run failed, the budget audit failed or a trainer differs (conform); "
+        "Exit codes: 0 done; 1 a run failed, the budget audit failed, a trainer differs (conform) or a check failed "
+        "(tasks check); "
         "2 wrong usage or input; 3 conform cannot tell."
     ),
 )
 
+tasks = typer.Typer(name="tasks", help="Look at tasks and validate them.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tasks)
+
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="RLBENCH_DATA_DIR", help="Folder with local copies of public data sets."),
+]
+
+Tokenizer = Annotated[
+    Path | None,
+    typer.Option(help="Folder with a tokenizer (a model's) to count tokens with; words are counted without it."),
 ]
 
 
@@ -126,6 +135,35 @@ def list_names(
     from rlbench.cli.inspect import list_kind
 
     list_kind(kind)
+
+
+@tasks.command("show")
+def show_task(
+    name: Annotated[str, typer.Argument(help="Task name or folder.")],
+    split: Annotated[str | None, typer.Option(help="Split of the examples; test by default.")] = None,
+    tokenizer: Tokenizer = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what a task is, with three rendered examples and how long they are."""
+    from rlbench.cli.tasks import show_task
+
+    show_task(name, split, tokenizer, data_dir)
+
+
+@tasks.command("check")
+def check_tasks(
+    names: Annotated[list[str] | None, typer.Argument(help="Task names or folders.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check every built-in task whose data is on this machine.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Judge every reference, not only some of large splits.")] = False,
+    tokenizer: Tokenizer = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Check prompts for overlap, references and wrong answers against the reward and gold, lengths and preferences."""
+    from rlbench.cli.tasks import check_tasks
+
+    raise typer.Exit(check_tasks(names or [], everything, full, tokenizer, data_dir))
 
 
 @app.command()

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.util import Finalize
-from typing import Any, TypeVar
+from typing import Any
 
+from rlbench.graders.memory import REMEMBERED, Memory, key
 from rlbench.sandbox import Judge, Limits, Program, Verdict, open_judge
 from rlbench.sandbox.admission import Admission, admit
 
-REMEMBERED = 65_536
-"""Verdicts that are kept, without the program's output."""
 _FLEETING = ("infra_error", "wall_limit")
 """What another try may answer differently: it is asked again every time."""
-
-Answer = TypeVar("Answer")
 
 
 class Judging:
@@ -37,8 +33,8 @@ class Judging:
         self._unsafe = unsafe
         self._resources = ExitStack()
         self._judge: Judge | None = None
-        self._verdicts: dict[bytes, Verdict] = {}
-        self._admissions: dict[bytes, Admission] = {}
+        self._verdicts = Memory[Verdict](REMEMBERED, lasting=lambda verdict: verdict.status not in _FLEETING)
+        self._admissions = Memory[Admission](REMEMBERED, lasting=lambda admission: admission.decided)
 
     def verdicts(self, programs: Sequence[Program], weak: bool = False) -> list[Verdict]:
         """Return one verdict per program, in order; `weak` runs the tests in the program's own process.
@@ -47,12 +43,12 @@ class Judging:
             SandboxUnavailable: programs cannot be confined on this machine.
         """
 
-        def ask(new: list[Program]) -> list[Verdict]:
-            return [replace(verdict, output="") for verdict in self._open().run_many(new, weak=weak)]
+        def ask(new: list[int]) -> list[Verdict]:
+            judged = self._open().run_many([programs[position] for position in new], weak=weak)
+            # What a program printed is not remembered with its verdict.
+            return [replace(verdict, output="") for verdict in judged]
 
-        return _remembered(
-            self._verdicts, programs, ask, lambda each: each.status not in _FLEETING, b"w" if weak else b""
-        )
+        return self._verdicts.answers([key(program, weak) for program in programs], ask)
 
     def admissions(self, programs: Sequence[Program]) -> list[Admission]:
         """Say whether the tests of each program, whose source is the reference, can tell right from wrong.
@@ -60,7 +56,11 @@ class Judging:
         Raises:
             SandboxUnavailable: programs cannot be confined on this machine.
         """
-        return _remembered(self._admissions, programs, lambda new: admit(self._open(), new), lambda each: each.decided)
+
+        def ask(new: list[int]) -> Sequence[Admission]:
+            return admit(self._open(), [programs[position] for position in new])
+
+        return self._admissions.answers([key(program) for program in programs], ask)
 
     def close(self) -> None:
         """End the judge's processes; the next question opens it again."""
@@ -95,25 +95,3 @@ def _judging(cpu_seconds: float, unsafe: bool, process: int) -> Judging:
     # Unlike atexit, this also runs at the end of a worker of multiprocessing.
     Finalize(None, made.close, exitpriority=10)
     return made
-
-
-def _remembered(
-    memory: dict[bytes, Answer],
-    programs: Sequence[Program],
-    ask: Callable[[list[Program]], Sequence[Answer]],
-    lasting: Callable[[Answer], bool],
-    kind: bytes = b"",
-) -> list[Answer]:
-    """Answer from memory where possible and ask once about each program that is new; the oldest are forgotten."""
-    keys = [kind + hashlib.sha256(repr(program).encode()).digest() for program in programs]
-    known = {key: memory[key] for key in keys if key in memory}
-    new = {key: program for key, program in zip(keys, programs, strict=True) if key not in known}
-    if new:
-        known |= zip(new, ask(list(new.values())), strict=True)
-    for key, answer in known.items():
-        memory.pop(key, None)  # what is asked about again becomes the youngest
-        if lasting(answer):
-            memory[key] = answer
-    for key in list(memory)[: max(0, len(memory) - REMEMBERED)]:
-        del memory[key]
-    return [known[key] for key in keys]

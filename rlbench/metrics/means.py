@@ -132,3 +132,128 @@ kl_to_sft = mean(
     description="KL divergence of the policy from the SFT policy per completion, k1 estimate",
     signature="kl_to_sft|estimator:k1|per:completion|agg:mean",
 )
+
+exact = mean(
+    "exact",
+    grader="exact",
+    column="exact",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that are a reference, character for character but for blanks at the ends",
+)
+squad_exact = mean(
+    "squad_exact",
+    grader="squad",
+    column="exact",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that are an answer after SQuAD's normalisation",
+    signature="squad_exact|normalise:squad1.1|references:best|agg:mean",
+)
+squad_f1 = mean(
+    "squad_f1",
+    grader="squad",
+    column="f1",
+    higher_is_better=True,
+    unit="f1",
+    description="F1 of the words shared with the best answer after SQuAD's normalisation",
+    signature="squad_f1|normalise:squad1.1|references:best|agg:mean",
+)
+choice = mean(
+    "choice",
+    grader="choice",
+    column="correct",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that choose exactly one option and it is right",
+)
+choice_marked = mean(
+    "choice_marked",
+    grader="choice",
+    column="marked",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that choose exactly one option, right or wrong",
+)
+maths = mean(
+    "maths",
+    grader="maths",
+    column="correct",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that mark exactly one answer and it equals the gold expression (strict)",
+    signature="maths|extract:marked|compare:math-verify|agg:mean",
+)
+maths_flexible = mean(
+    "maths_flexible",
+    grader="maths",
+    column="correct_flexible",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions whose marked answer or last expression equals the gold expression",
+    signature="maths_flexible|extract:marked-or-last|compare:math-verify|agg:mean",
+)
+maths_marked = mean(
+    "maths_marked",
+    grader="maths",
+    column="marked",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions that mark exactly one answer, right or wrong",
+)
+countdown = mean(
+    "countdown",
+    grader="countdown",
+    column="correct",
+    higher_is_better=True,
+    unit="fraction",
+    description="share of completions whose expression uses each number once and gives the target",
+)
+bertscore = mean(
+    "bertscore",
+    grader="bertscore",
+    column="f1",
+    higher_is_better=True,
+    unit="f1",
+    description="BERTScore F1 against the best reference",
+)
+composite = mean(
+    "composite",
+    grader="composite",
+    column="total",
+    higher_is_better=True,
+    unit="points",
+    description="weighted sum of the parts that the task names",
+)
+reward_model = mean(
+    "reward_model",
+    grader="reward_model",
+    column="reward",
+    higher_is_better=True,
+    unit="points",
+    description="value that a reward model gives",
+)
+reasoning_gym = mean(
+    "reasoning_gym",
+    grader="reasoning_gym",
+    column="own",
+    higher_is_better=True,
+    unit="fraction",
+    description="score of reasoning-gym's own verifier, which is laxer than `exact`",
+)
+proxy_reward = mean(
+    "proxy_reward",
+    grader="reward",
+    column="value",
+    higher_is_better=None,
+    unit="points",
+    description="the reward that was trained on, where another one is the gold reward",
+)
+gold_reward = mean(
+    "gold_reward",
+    grader="gold",
+    column="value",
+    higher_is_better=True,
+    unit="points",
+    description="the gold reward, which is only measured",
+)

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rlbench.errors import InputError
 from rlbench.functional.logprobs import entropy, token_logprobs
 from rlbench.policies.device import DtypeName, autocast
+from rlbench.records import Chat
 
 TruncationSide = Literal["left", "right"]
 
@@ -62,7 +63,8 @@ class Policy:
     def encode_prompt(self, text: str) -> list[int]:
         """Token ids of a prompt, with the beginning token if the tokenizer adds one and without an end token.
 
-        A prompt of more than `max_prompt_tokens` is cut on the truncation side, its beginning token apart.
+        A `Chat` is written with the tokenizer's chat template, up to where the assistant's answer begins. A prompt of
+        more than `max_prompt_tokens` is cut on the truncation side, its beginning token apart.
         """
         ids, limit = self._encode(text), self.max_prompt_tokens
         if limit is None or len(ids) <= limit:
@@ -75,18 +77,37 @@ class Policy:
     def encode_completion(self, prompt: str, completion: str) -> list[int]:
         """Token ids of `completion` as it continues `prompt`, with a stop token at the end."""
         head = self._encode(prompt)
-        whole = self._encode(prompt + completion)
+        whole = self._encode(prompt, completion)
         continues = whole[: len(head)] == head
         tail = whole[len(head) :] if continues else self._encode_inside(completion)
         return [*tail, self.stop_token_id]
 
-    def _encode(self, text: str) -> list[int]:
-        ids = list(self.tokenizer(text)["input_ids"])
-        if ids and ids[-1] == self.tokenizer.eos_token_id and not text.endswith(self.tokenizer.eos_token):
+    def _encode(self, prompt: str, completion: str = "") -> list[int]:
+        chat = isinstance(prompt, Chat)
+        text = (self._from_template(prompt) if isinstance(prompt, Chat) else prompt) + completion
+        ids = list(self.tokenizer(text, add_special_tokens=not chat)["input_ids"])
+        if not chat and ids and ids[-1] == self.tokenizer.eos_token_id and not text.endswith(self.tokenizer.eos_token):
             ids.pop()
         if not ids:
             raise InputError(f"the prompt {text!r} has no tokens under this tokenizer; expected at least one")
         return ids
+
+    def _from_template(self, chat: Chat) -> str:
+        """The text of the tokenizer's chat template, which writes special tokens itself."""
+        if not self.tokenizer.chat_template:
+            raise InputError(
+                "the task's prompt is a list of chat messages, but the policy's tokenizer has no chat template; take a "
+                "policy that is tuned for chat, or write the prompt as a text"
+            )
+        messages = [{"role": message.role, "content": message.content} for message in chat.messages]
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a template is a program of somebody else's
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"the policy's chat template cannot write {', '.join(each.role for each in chat.messages)}: "
+                f"{reason}; change the roles in the task's prompt"
+            ) from error
 
     def _encode_inside(self, text: str) -> list[int]:
         """Token ids of `text` inside a longer one: tokenizers that put a space before a text must not do it here."""

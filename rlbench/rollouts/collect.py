@@ -42,6 +42,8 @@ class Collected:
     rewards: list[float]
     parts: dict[str, list[float]]
     """What else the grader measured, by column."""
+    gold: list[float]
+    """Gold rewards; empty where there is none beside the reward."""
 
     def batch(self, pad: int, device: torch.device) -> TokenBatch:
         """All sequences as padded tensors."""
@@ -60,6 +62,7 @@ class Collected:
             [self.texts[row] for row in index],
             [self.rewards[row] for row in index],
             {name: [values[row] for row in index] for name, values in self.parts.items()},
+            [self.gold[row] for row in index] if self.gold else [],
         )
 
     def __add__(self, other: Collected) -> Collected:
@@ -69,6 +72,7 @@ class Collected:
             self.texts + other.texts,
             self.rewards + other.rewards,
             {name: values + other.parts[name] for name, values in self.parts.items()},
+            self.gold + other.gold,
         )
 
     def statistics(self, group_size: int) -> dict[str, float]:
@@ -85,6 +89,8 @@ class Collected:
             "truncated_fraction": sum(completion.truncated for completion in self.completions) / len(lengths),
             "empty_fraction": sum(not text.strip() for text in self.texts) / len(lengths),
         }
+        if self.gold:
+            found["gold_mean"] = sum(self.gold) / len(self.gold)
         for name, values in self.parts.items():
             known = [value for value in values if math.isfinite(value)]
             if known:
@@ -104,8 +110,12 @@ def collect(
     reward: Reward,
     generator: torch.Generator,
     meter: Meter,
+    gold: Reward | None = None,
 ) -> Collected:
-    """Sample completions of every prompt, judge them, and charge both to the meter."""
+    """Sample completions of every prompt, judge them, and charge both to the meter.
+
+    `gold` judges them too. Training learns nothing from it, and it costs neither reward calls nor training seconds.
+    """
     count = sampling.completions_per_prompt
     with meter.phase("rollout", policy.device) as phase:
         prompts = [policy.encode_prompt(sample.prompt) for sample in samples]
@@ -114,7 +124,16 @@ def collect(
         phase.tokens += generated
     with meter.phase("reward", policy.device) as phase:
         texts = [policy.decode(completion.tokens) for completion in completions]
-        rewards = reward([Candidate(samples[row // count], text, row % count) for row, text in enumerate(texts)])
+        candidates = [
+            Candidate(
+                samples[row // count],
+                text,
+                row % count,
+                {"tokens": float(len(completion.tokens)), "truncated": float(completion.truncated)},
+            )
+            for row, (text, completion) in enumerate(zip(texts, completions, strict=True))
+        ]
+        rewards = reward(candidates)
         phase.tokens += generated
     meter.prompts += len(samples)
     meter.completions += len(completions)
@@ -123,7 +142,12 @@ def collect(
     meter.forward(policy.parameters, sum(len(prompt) for prompt in prompts) + generated)
     repeated = [prompt for prompt in prompts for _ in range(count)]
     parts = {name: list(values) for name, values in rewards.parts.items()}
-    return Collected(repeated, completions, texts, list(rewards.values), parts)
+    measured: list[float] = []
+    if gold is not None:
+        with meter.phase("gold", policy.device) as phase:
+            measured = list(gold(candidates).values)
+            phase.tokens += generated
+    return Collected(repeated, completions, texts, list(rewards.values), parts, measured)
 
 
 @torch.no_grad()

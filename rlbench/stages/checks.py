@@ -5,16 +5,11 @@ A diagnostic that was not logged is never taken for zero.
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from statistics import fmean
-from typing import Any, Literal
 
+from rlbench.stages.sighting import Severity, Sighting
 from rlbench.stages.trained_run import TrainedRun, first_third, is_number, last_third
-
-Severity = Literal["info", "warning", "serious"]
 
 MOST = 0.9
 """Share of groups, completions or clippable tokens that counts as nearly all: a tenth of the batch is left to learn
@@ -30,28 +25,10 @@ KL_GROWTH_FLOOR = 10.0
 """... if it ends above this many nats; from the exact 0 of the start even harmless values have grown a lot."""
 ENTROPY_LEFT = 0.05
 """Share of the entropy at the start below which the policy nearly always writes the same."""
-STANDARD_ERRORS = 2.0
-"""A change of the mean reward within this many standard errors could be the noise of the batches."""
-CLEAR = 3.0
-"""Standard errors from which a rise or a fall is said to be one: rarely noise, even with many arms and seeds."""
 FEW = 6
 """Measured values below which a curve has no beginning and end to compare."""
 TREND = 9
 """The same for the mean reward, whose noise must be estimated too, and for the critic, which starts from nothing."""
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """Something that a check saw in a run. Seeds with the same words share a finding.
-
-    `words` has fields for `facts`; a number becomes the range over the seeds.
-    """
-
-    name: str
-    severity: Severity
-    words: str
-    facts: Mapping[str, float | str] = field(default_factory=dict)
-    step: int | None = None
 
 
 def _diverged(run: TrainedRun) -> Sighting | None:
@@ -65,7 +42,8 @@ def _diverged(run: TrainedRun) -> Sighting | None:
     return Sighting("diverged", "serious", words, facts, run.step)
 
 
-def _zero_variance(run: TrainedRun) -> Sighting | None:
+def zero_variance(run: TrainedRun) -> Sighting | None:
+    """Groups whose completions all got the same reward teach nothing."""
     shares, rewards = _without_signal(run), run.series("reward_mean")
     if not shares:
         return None
@@ -233,47 +211,6 @@ def _value_not_learnt(run: TrainedRun) -> Sighting | None:
     return Sighting("value_not_learnt", "warning", words, {"late": fmean(last_third(values))})
 
 
-def reward_change(run: TrainedRun) -> tuple[float, float, float] | None:
-    """Mean training reward in the first and the last third of learning, and the standard error of the change.
-
-    None where the curve is too short, or where the rollouts were not those of the policy in training.
-    """
-    values = [float(row["reward_mean"]) for row in run.curve if _learns(row) and is_number(row.get("reward_mean"))]
-    if len(values) < TREND:
-        return None
-    early, late = first_third(values), last_third(values)
-    # Differences of neighbours hold twice the noise of a batch and hardly any of the trend.
-    noise = fmean((after - before) ** 2 for before, after in itertools.pairwise(values)) / 2
-    return fmean(early), fmean(late), math.sqrt(2 * noise / len(early))
-
-
-def _learns(row: Mapping[str, Any]) -> bool:
-    """Offline, rows of the drawing of pairs have a reward and those of the optimizer steps a gradient."""
-    return is_number(row.get("grad_norm"))
-
-
-def _reward_standstill(run: TrainedRun) -> Sighting | None:
-    change = reward_change(run)
-    if change is None:
-        return None
-    early, late, error = change
-    facts: dict[str, float | str] = {"early": early, "late": late, "error": error, "size": run.step_size}
-    numbers = "from {early:g} in the first third to {late:g} in the last (standard error of the change {error:g})"
-    if late < early - CLEAR * error:
-        words = (
-            f"The training reward fell {numbers}, although it is what training maximises. Lower {{size}}, and "
-            "look for a penalty that outweighs the reward (beta, missing_eos_penalty, overlong_buffer)."
-        )
-        return Sighting("reward_fell", "warning", words, facts)
-    if abs(late - early) > STANDARD_ERRORS * error or _zero_variance(run) is not None:
-        return None  # where no group tells completions apart, that is the finding
-    words = (
-        f"The training reward did not move beyond the noise of its batches: {numbers}. Raise the budget or "
-        "{size}, or use a reward that tells completions apart more often."
-    )
-    return Sighting("reward_not_moving", "warning", words, facts)
-
-
 def _preferences_not_learnt(run: TrainedRun) -> Sighting | None:
     values = [
         float(row["preference_accuracy"])
@@ -291,7 +228,7 @@ def _preferences_not_learnt(run: TrainedRun) -> Sighting | None:
 
 CHECKS: tuple[Callable[[TrainedRun], Sighting | None], ...] = (
     _diverged,
-    _zero_variance,
+    zero_variance,
     _truncated,
     _kl_explosion,
     _empty,
@@ -301,5 +238,4 @@ CHECKS: tuple[Callable[[TrainedRun], Sighting | None], ...] = (
     _no_step_taken,
     _value_not_learnt,
     _preferences_not_learnt,
-    _reward_standstill,
 )

@@ -20,14 +20,17 @@ from rlbench.artifacts.tables import read_table
 from rlbench.errors import InputError
 from rlbench.records import Metric
 from rlbench.registry import load
+from rlbench.stages.best_of_n import best_of_n_rows
 from rlbench.stages.budget import audit
 from rlbench.stages.estimates import Design, TaskComparison, adjust
 from rlbench.stages.findings import by_severity, finding, findings, gamed
+from rlbench.stages.preparation import excluded, reward_models
+from rlbench.stages.rewards import GOLD, REWARD
 from rlbench.stages.trained_run import TrainedRun
 from rlbench.statistics import Estimand
 from rlbench.tasks.task import load_task
 
-VERSION = 2
+VERSION = 3
 ESTIMANDS = {
     "recipe": "this recipe on this benchmark",
     "checkpoints": "these checkpoints",
@@ -39,7 +42,7 @@ def run(call: Call) -> Mapping[str, Any]:
     """Compare all arms of an experiment over the runs that completed."""
     config = call.config
     estimand: Estimand = "recipe" if len(config["seeds"]) > 1 else "checkpoints"
-    parts = []
+    parts, best = [], list[dict[str, Any]]()
     for task, plan in config["tasks"].items():
         metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
         design = Design(
@@ -59,6 +62,7 @@ def run(call: Call) -> Mapping[str, Any]:
             for arm in config["arms"]
         }
         parts.append((design, TaskComparison(design, tables, sample_ids)))
+        best += best_of_n_rows(task, tables, sample_ids, estimand, config["confidence"], config["replicates"])
     usages = [
         ({"arm": run["arm"], "task": run["task"], "seed": run["seed"]}, read_json(_train(call, run) / "usage.json"))
         for run in config["runs"]
@@ -72,11 +76,21 @@ def run(call: Call) -> Mapping[str, Any]:
         "arms": [{"name": arm, "kind": "shared" if arm == "sft" else "algorithm"} for arm in config["arms"]],
         "fingerprints": [_fingerprints(call, task) for task in config["tasks"]],
         "budget": audit(config["currency"], config["budget"], usages),
+        "rewards": [{"task": task, **_named_roles(plan["roles"])} for task, plan in config["tasks"].items()],
+        "best_of_n": best,
+        "reward_models": reward_models(call),
+        "excluded": excluded(call),
         "runs": config["runs"],
         "findings": by_severity([*_findings(call, common), *_weakly_judged(parts)]),
     }
     write_json(call.out / "comparison.json", comparison)
     return {}
+
+
+def _named_roles(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """Grader and column of the proxy and of the gold reward; null where training and measuring use the same."""
+    names = {role: f"{entry['grader']}.{entry['column']}" for role, entry in roles.items()}
+    return {"proxy": names.get(REWARD), "gold": names.get(GOLD)}
 
 
 def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +196,8 @@ def _findings(call: Call, comparison: Mapping[str, Any]) -> list[dict[str, Any]]
         finding("suspicious_option", "warning", warning["text"], warning["arm"])
         for warning in call.config.get("warnings", ())
     ]
-    seen = [*findings(runs), *gamed(runs, comparison["estimates"], call.config["arms"][0])]
+    shared = call.config["shared_pairs"]
+    seen = [*findings(runs, shared), *gamed(runs, comparison["estimates"], call.config["arms"][0])]
     return by_severity([*seen, *suspicious, *_unscored(comparison["scores"])])
 
 

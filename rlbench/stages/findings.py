@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlbench.stages.checks import CHECKS, CLEAR, Severity, Sighting, reward_change
-from rlbench.stages.trained_run import TrainedRun
+from rlbench.stages import checks, reward_checks
+from rlbench.stages.reward_checks import CLEAR, reward_change
+from rlbench.stages.sighting import Severity, Sighting
+from rlbench.stages.trained_run import TrainedRun, is_number
 
+CHECKS = (*checks.CHECKS, *reward_checks.CHECKS)
 SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "info")
 
 
-def findings(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
-    """Everything seen in the runs as rows for comparison.json, the most serious first."""
+def findings(runs: Sequence[TrainedRun], shared_pairs: bool = False) -> list[dict[str, Any]]:
+    """Everything seen in the runs as rows for comparison.json, the most serious first.
+
+    With `shared_pairs`, seeds that sampled the same rollouts for their preference pairs were meant to.
+    """
     found: dict[tuple[str, ...], list[tuple[TrainedRun, Sighting]]] = {}
     for run in runs:
         for sighting in _sightings(run):
@@ -27,7 +33,7 @@ def findings(runs: Sequence[TrainedRun]) -> list[dict[str, Any]]:
         )
         seeds = [each.seed for each, _ in seen]
         rows.append(finding(sighting.name, sighting.severity, text, run.arm, run.task, seeds, min(steps, default=None)))
-    return by_severity([*rows, *_identical(runs)])
+    return by_severity([*rows, *_identical(runs, shared_pairs)])
 
 
 def finding(
@@ -82,19 +88,32 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _identical(runs: Sequence[TrainedRun]) -> Iterator[dict[str, Any]]:
-    """Seeds of an arm that sampled the same tokens: the seed has no effect, so that they are one run."""
+def _identical(runs: Sequence[TrainedRun], shared_pairs: bool) -> Iterator[dict[str, Any]]:
+    """Seeds of an arm that sampled the same tokens: the seed has no effect, or only on what follows the pairs."""
     seeds: dict[tuple[str, str, str], list[int]] = {}
     for run in runs:
         if run.status == "completed" and run.rollouts_digest:
             seeds.setdefault((run.arm, run.task, run.rollouts_digest), []).append(run.seed)
     for (arm, task, _), equal in seeds.items():
-        if len(equal) > 1:
+        if len(equal) > 1 and shared_pairs and _drew_pairs(runs, arm, task):
+            text = (
+                "All seeds learnt from the same preference pairs, because rollout.shared_pairs asks for it. How much "
+                "the result depends on which pairs are drawn is hidden: intervals of this arm are narrower than those "
+                "of the recipe, and its comparison with arms that draw anew is tilted."
+            )
+            yield finding("shared_pairs", "warning", text, arm, task, equal)
+        elif len(equal) > 1:
             text = (
                 "These seeds sampled identical rollouts: the seed has no effect, and intervals over seeds are too "
                 "narrow. The policy may be deterministic, or a trainer ignores its seed."
             )
             yield finding("identical_rollouts", "warning", text, arm, task, equal)
+
+
+def _drew_pairs(runs: Sequence[TrainedRun], arm: str, task: str) -> bool:
+    """Whether the arm drew preference pairs before it learnt: rows of its curve without a gradient have them."""
+    curves = [run.curve for run in runs if (run.arm, run.task) == (arm, task)]
+    return any(is_number(row.get("pairs")) and row.get("grad_norm") is None for curve in curves for row in curve)
 
 
 def gamed(

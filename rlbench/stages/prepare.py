@@ -1,4 +1,4 @@
-"""Makes what all runs of an experiment share: the base policy, the SFT policy of each task, and the prompt order."""
+"""Makes what all runs of an experiment share: base and SFT policies, the order of prompts, pairs and reward models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from rlbench.policies.location import model_files
 from rlbench.policies.tiny import build_tiny
 from rlbench.records import Sample
 from rlbench.seeding import stream
+from rlbench.stages.preference_pairs import make_pairs
+from rlbench.stages.reward_model import make_reward_model
 from rlbench.tasks.task import Task, load_task
 from rlbench.trainers.sft import Demonstrations, fine_tune
 
@@ -29,8 +31,14 @@ MODEL = "model"
 
 
 def run(call: Call) -> Mapping[str, Any]:
-    """Make the part that the call's config names: `base`, `sft` or `prompts`."""
-    makers: dict[str, Callable[[Call], Mapping[str, Any]]] = {"base": _base, "sft": _sft, "prompts": _prompts}
+    """Make the part that the call's config names: `base`, `sft`, `prompts`, `pairs` or `reward_model`."""
+    makers: dict[str, Callable[[Call], Mapping[str, Any]]] = {
+        "base": _base,
+        "sft": _sft,
+        "prompts": _prompts,
+        "pairs": make_pairs,
+        "reward_model": make_reward_model,
+    }
     return makers[call.config["make"]](call)
 
 
@@ -108,8 +116,8 @@ def _sft(call: Call) -> Mapping[str, Any]:
 def _prompts(call: Call) -> Mapping[str, Any]:
     """Write the shared prompt order: whole passes over the training split, each shuffled anew.
 
-    Where the reward's grader can tell, training and dev prompts that it does not admit are left out, and
-    `excluded.json` lists them with the reason.
+    Where the graders of the reward and of the gold reward can tell, training and dev prompts that they do not admit are
+    left out, and `excluded.json` lists them with the reason.
     """
     task = _task(call)
     excluded = _excluded(call, task)
@@ -129,12 +137,15 @@ def _prompts(call: Call) -> Mapping[str, Any]:
 
 
 def _excluded(call: Call, task: Task) -> dict[str, str]:
-    """Write and return which training and dev prompts the reward's grader does not admit: {sample id: reason}."""
-    reward = call.config.get("reward")
-    admits = load_grader(reward["grader"], reward["options"]).admits if reward else None
-    if admits is None:
+    """Write and return which training and dev prompts a reward's grader does not admit: {sample id: reason}."""
+    if "rewards" not in call.config:
         return {}
     samples = [sample for split in ("train", "dev") if split in task.splits for sample in task.samples(split)]
-    excluded = {sample.sample_id: reason for sample, reason in zip(samples, admits(samples), strict=True) if reason}
+    excluded: dict[str, str] = {}
+    for entry in call.config["rewards"]:
+        admits = load_grader(entry["grader"], entry["options"]).admits
+        assert admits is not None, "only rewards that can tell are in the config"
+        reasons = zip(samples, admits(samples), strict=True)
+        excluded |= {sample.sample_id: reason for sample, reason in reasons if reason}
     write_json(call.out / "excluded.json", excluded)
     return excluded

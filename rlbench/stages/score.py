@@ -12,8 +12,8 @@ from typing import Any
 from rlbench.artifacts.call import Call
 from rlbench.artifacts.tables import read_table, write_table
 from rlbench.errors import InputError
-from rlbench.graders.roles import load_grader
 from rlbench.records import Candidate, Grader, Judgement, Sample, Scored, Unscored
+from rlbench.stages.rewards import scoring_grader
 from rlbench.tasks.task import load_task
 
 VERSION = 1
@@ -26,7 +26,7 @@ def run(call: Call) -> Mapping[str, Any]:
     task = load_task(call.circumstances.task_paths[config["task"]], call.circumstances.data_dir)
     candidates = _candidates(call.input("sample"), {s.sample_id: s for s in task.samples(config["split"])})
     for name, options in config["graders"].items():
-        write_scores(call.out, load_grader(name, options), candidates)
+        write_scores(call.out, scoring_grader(call, name, options), candidates)
     return {"completions": len(candidates)}
 
 

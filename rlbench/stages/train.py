@@ -12,19 +12,20 @@ from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import read_json, write_json, write_jsonl
 from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.errors import Diverged
-from rlbench.graders.roles import as_reward, load_grader
+from rlbench.graders.roles import as_reward
 from rlbench.policies.causal_lm import Policy, load_policy
 from rlbench.policies.chat_template import TemplateUse, template_use
 from rlbench.policies.device import resolve_device
 from rlbench.records import Sample
 from rlbench.registry import load
 from rlbench.rollouts.collect import Sampling
+from rlbench.stages.rewards import role_grader
 from rlbench.tasks.task import load_task
 from rlbench.trainers.offline import OfflineLoop
 from rlbench.trainers.online import OnlineLoop
 from rlbench.trainers.trainer import Job
 
-VERSION = 2
+VERSION = 3
 MODEL = "model"
 
 
@@ -62,7 +63,7 @@ def _job(call: Call) -> Job:
     samples = {sample.sample_id: sample for sample in _admitted(call, task.samples("train"))}
     order = read_json(call.input("prompts") / "prompts.json")
     dev = _admitted(call, task.samples("dev")) if config["dev_prompts"] else []
-    reward = config["reward"]
+    reward, gold = config["reward"], config["gold"]
 
     def policy() -> Policy:
         return load_policy(call.input("sft") / MODEL, device, **config["policy"])
@@ -73,7 +74,7 @@ def _job(call: Call) -> Job:
         prompts=[samples[sample_id] for sample_id in order[: config["prompts"]]],
         prompts_per_batch=config["prompts_per_batch"],
         sampling=Sampling(config["completions_per_prompt"], config["max_new_tokens"], config["temperature"]),
-        reward=as_reward(load_grader(reward["grader"], reward["options"]), reward["column"]),
+        reward=as_reward(role_grader(call, reward), reward["column"]),
         seed=config["seed"],
         task=config["task"],
         dev=dev[: config["dev_prompts"]],
@@ -81,6 +82,8 @@ def _job(call: Call) -> Job:
         checkpoint_every=call.circumstances.checkpoint_every,
         checkpoints=Checkpoints(call.work),
         preferences=Checkpoints(call.work, "preferences"),
+        gold=as_reward(role_grader(call, gold), gold["column"]) if gold else None,
+        pair_seed=0 if config["shared_pairs"] else None,
     )
 
 

@@ -1,163 +1,115 @@
-"""Where the rows of a task come from: JSON Lines files of its folder, or a public data set, local or from the hub."""
+"""Where the rows of a task come from: files of its folder, a public data set (local or from the hub) or a generator."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NamedTuple
+from importlib.util import find_spec
+from pathlib import Path
 
 from rlbench.errors import InputError
-from rlbench.tasks.definition import Definition, FileSource, HubSource, PinnedFile, PublicSource
-
-DATA_DIR_HINT = "give the folder that holds local copies with --data-dir or RLBENCH_DATA_DIR"
-
-
-class Row(NamedTuple):
-    """The fields of one item, and "file:line" (or the place on the hub) for messages."""
-
-    fields: Mapping[str, Any]
-    where: str
-
-
-class Rows(NamedTuple):
-    """The rows of a split, and what identifies the bytes they were read from."""
-
-    rows: tuple[Row, ...]
-    provenance: str
+from rlbench.tasks.definition import Definition, FileSource, LocalFile, PublicSource, PublicSplit, ReasoningGymSource
+from rlbench.tasks.hub import DATA_DIR_HINT, folder_rows, hub_rows
+from rlbench.tasks.revisions import check_recorded
+from rlbench.tasks.rows import DataFile, Rows, file_rows, inside, read_data_file, rows_of
 
 
 def split_rows(definition: Definition, folder: Path, data_dir: Path | None, split: str) -> Rows:
     """Read the rows of one split of a task.
 
     Raises:
-        InputError: the data is missing, is not what was pinned, or is malformed.
+        InputError: the data is missing, is not what was pinned or recorded, or is malformed.
     """
     source = definition.source
     if isinstance(source, FileSource):
         return file_rows(folder, source.splits[split])
+    if isinstance(source, ReasoningGymSource):
+        from rlbench.tasks.reasoning_gym import generated_rows
+
+        return generated_rows(definition.name, source, split)
     if data_dir is not None:
-        return _local_copy(definition.name, source, data_dir, source.splits[split])
-    return hub_rows(definition.name, source.hub, source.splits[split].hub_split or split)
-
-
-def file_rows(root: Path, relative: str, sha256: str | None = None) -> Rows:
-    """Read a JSON Lines file below `root`; with `sha256`, its bytes must have that hash.
-
-    Raises:
-        InputError: the path leaves `root`, or the file is missing, differs, is empty or has a malformed line.
-    """
-    path = inside(root, relative)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+        return _local_copy(definition.name, source, data_dir, split)
+    if source.hub is None:
         raise InputError(
-            f"{path}: is not the file that the task pins: expected sha256 {sha256}, got {found}; "
+            f"task {definition.name!r}: its data is on no hub; get it from {source.homepage} into a folder "
+            f"{source.data_dir!r} and give the folder above that with --data-dir or RLBENCH_DATA_DIR"
+        )
+    spec = source.splits[split]
+    rows = hub_rows(definition.name, source.hub, spec.hub_split or split)
+    return _cut(rows, spec.hub_rows, f"task {definition.name!r}: hub_rows", source.hub.id)
+
+
+def missing_data(definition: Definition, data_dir: Path | None) -> str:
+    """Return why the data of a task is not on this machine, or ""; nothing is loaded to find out."""
+    source = definition.source
+    if isinstance(source, ReasoningGymSource) and find_spec("reasoning_gym") is None:
+        return "its generator is not installed: pip install 'rlbench[reasoning-gym]'"
+    if not isinstance(source, PublicSource):
+        return ""
+    if data_dir is None:
+        return f"public data; {DATA_DIR_HINT}"
+    if not inside(data_dir, source.data_dir).is_dir():
+        return f"public data; there is no folder {source.data_dir!r} in {data_dir}"
+    return ""
+
+
+def describe_source(source: FileSource | PublicSource | ReasoningGymSource) -> str:
+    """Say in words where data comes from."""
+    if isinstance(source, FileSource):
+        return "files of the task"
+    if isinstance(source, ReasoningGymSource):
+        options = ", ".join(f"{key}={value}" for key, value in source.options.items())
+        return f"reasoning-gym {source.dataset}({options}), seed {source.seed}"
+    if source.hub is None:
+        return f"{source.homepage} (on no hub)"
+    chosen = ", ".join(part for part in (source.hub.config, source.hub.data_dir) if part)
+    revision = source.hub.revision or "recorded when it is first loaded"
+    return f"hub {source.hub.id}{f' ({chosen})' if chosen else ''}, revision {revision}"
+
+
+def _local_copy(task: str, source: PublicSource, data_dir: Path, split: str) -> Rows:
+    """Read a split from the folder of the data set: from its own file, or in the hub's layout."""
+    folder = inside(data_dir, source.data_dir)
+    spec = source.splits[split]
+    origin = repr(source.hub.id) if source.hub else str(source.homepage)
+    if not folder.is_dir():
+        files = ", ".join(each.path for each in source.splits.values() if each.path) or "in the hub's layout"
+        instead = "; leave out --data-dir and RLBENCH_DATA_DIR to load it from the hub" if source.hub else ""
+        raise InputError(
+            f"task {task!r}: {folder} is not a folder; expected a copy of {origin} there ({files}){instead}"
+        )
+    if spec.path is not None:
+        return _local_file(task, folder, spec, spec.path)
+    if source.hub is None:
+        raise InputError(f"task {task!r}: split {split!r} has no path and is on no hub; give it a path in task.yaml")
+    rows = folder_rows(task, folder, source.hub, spec.hub_split or split)
+    return _cut(rows, spec.hub_rows, f"task {task!r}: hub_rows", str(folder))
+
+
+def _local_file(task: str, folder: Path, spec: PublicSplit, relative: str) -> Rows:
+    file = _pinned(folder, LocalFile(path=relative, sha256=spec.sha256))
+    beside = {name: _pinned(folder, other) for name, other in spec.beside.items()}
+    provenance = " beside ".join(f"sha256:{each.sha256}" for each in (file, *beside.values()))
+    rows = Rows(rows_of(file, spec.format, beside), provenance)
+    return _cut(rows, spec.rows, f"task {task!r}: rows", str(file.path))
+
+
+def _pinned(folder: Path, spec: LocalFile) -> DataFile:
+    """Read a file, which must be the one that is pinned, or was there when it was first read."""
+    file = read_data_file(folder, spec.path)
+    if spec.sha256 is None:
+        check_recorded(str(file.path.resolve()), file.sha256)
+    elif file.sha256 != spec.sha256:
+        raise InputError(
+            f"{file.path}: is not the file that the task pins: expected sha256 {spec.sha256}, got {file.sha256}; "
             f"get the original again, or pin the new hash in task.yaml if the change is meant"
         )
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    rows = tuple(_row(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
-    if not rows:
-        raise InputError(f"{path}: the file is empty; expected one JSON object per line")
-    return Rows(rows, f"sha256:{found}")
+    return file
 
 
-def inside(root: Path, relative: str) -> Path:
-    """Return `root / relative`, which may not leave `root`, not even through a link.
-
-    Raises:
-        InputError: the path is absolute, has `..` in it or leads outside.
-    """
-    for pure in (PurePosixPath(relative), PureWindowsPath(relative)):
-        if pure.is_absolute() or pure.drive or pure.root or ".." in pure.parts or "\0" in relative:
-            raise InputError(f"{relative!r}: expected a path inside {root}, without '..' and not absolute")
-    path = root / relative
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{path}: leads outside {root} (to {path.resolve()}); put the file itself there")
-    return path
-
-
-def hub_rows(task: str, hub: HubSource, split: str) -> Rows:
-    """Load a split from the hub (or from a local folder in its layout) through `datasets`.
-
-    Raises:
-        InputError: `datasets` is not installed, or the data cannot be loaded.
-    """
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(
-            f"task {task!r}: loading {hub.id!r} from the hub needs the package `datasets`; "
-            f"pip install 'rlbench[hub]', or {DATA_DIR_HINT}"
-        ) from error
-    try:
-        loaded = datasets.load_dataset(hub.id, name=hub.config, split=split, revision=hub.revision)
-        records = list(loaded)
-    except Exception as error:  # datasets lets the errors of a dozen libraries through
-        reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise InputError(
-            f"task {task!r}: cannot load split {split!r} of {hub.id!r} from the hub "
-            f"({type(error).__name__}: {reason}); check the network, or {DATA_DIR_HINT}"
-        ) from error
-    if not records:
-        raise InputError(f"task {task!r}: split {split!r} of {hub.id!r} on the hub is empty")
-    place = f"{hub.id} ({hub.config or 'default'}, {split})"
-    rows = tuple(Row(record, f"{place}, row {number}") for number, record in enumerate(records))
-    return Rows(rows, f"hub:{hub.id}@{hub.revision or _resolved_revision(loaded)}")
-
-
-def _resolved_revision(loaded: Any) -> str:
-    """Return the commit that `datasets` resolved "newest" to, which it keeps in the addresses it downloaded."""
-    for address in loaded.info.download_checksums or {}:
-        commit = re.search(r"@([0-9a-f]{40})/", str(address))
-        if commit:
-            return commit[1]
-    return "unknown"
-
-
-def _local_copy(task: str, source: PublicSource, data_dir: Path, pinned: PinnedFile) -> Rows:
-    folder = inside(data_dir, source.data_dir)
-    if not folder.is_dir():
-        raise InputError(
-            f"task {task!r}: {folder} is not a folder; expected a copy of {source.hub.id!r} there "
-            f"({', '.join(file.path for file in source.splits.values())}); leave out --data-dir and "
-            f"RLBENCH_DATA_DIR to load it from the hub"
-        )
-    path = inside(folder, pinned.path)
-    rows = file_rows(data_dir, f"{source.data_dir}/{pinned.path}", pinned.sha256)
-    if pinned.rows is None:
+def _cut(rows: Rows, wanted: tuple[int, int] | None, key: str, place: str) -> Rows:
+    """Take only the rows from the first number to before the second, if numbers are given."""
+    if wanted is None:
         return rows
-    first, end = pinned.rows
+    first, end = wanted
     if end > len(rows.rows):
-        raise InputError(f"task {task!r}: rows [{first}, {end}] are asked for, but {path} has only {len(rows.rows)}")
+        raise InputError(f"{key} [{first}, {end}] are asked for, but {place} has only {len(rows.rows)}")
     return Rows(rows.rows[first:end], f"{rows.provenance}[{first}:{end}]")
-
-
-def _row(line: bytes, where: str) -> Row:
-    try:
-        value = json.loads(line.decode(), object_pairs_hook=_object, parse_constant=_constant)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON: {error.msg} (column {error.colno})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: expected a JSON object, got {type(value).__name__}")
-    return Row(value, where)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a key is given twice")
-    return fields
-
-
-def _constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")

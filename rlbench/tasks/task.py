@@ -12,35 +12,44 @@ from typing import Any
 
 import rlbench
 from rlbench.errors import InputError
-from rlbench.records import Sample
+from rlbench.records import Message, Preference, Sample
 from rlbench.registry import unknown
-from rlbench.tasks.definition import Definition, read_definition
-from rlbench.tasks.sources import Row, Rows, file_rows, split_rows
+from rlbench.tasks.definition import PLACES, Definition, Demonstrations, Preferences, read_definition
+from rlbench.tasks.derivation import derive
+from rlbench.tasks.prompts import fill_prompt, prompt_content, prompt_hash
+from rlbench.tasks.rows import Row, Rows, file_rows
+from rlbench.tasks.sources import describe_source, missing_data, split_rows
 from rlbench.tasks.template import fill, fill_all
 from rlbench.tasks.unit_tests import unit_tests
 from rlbench.yaml_file import read_yaml
 
-DEMONSTRATIONS = "demonstrations"
+DEMONSTRATIONS, PREFERENCES = PLACES
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """A task and its data, which is read when it is asked for and then kept.
 
-    `reward` is (grader, column); `graders` the options that the task gives to graders; `metrics` the names that are
-    reported unless others are asked for; `prompt`, `references` and `answer` the templates that rows are filled into.
+    `reward` is the (grader, column) that trains and `gold` the one that is only measured, which may be the same;
+    `graders` are the options that the task gives to graders; `metrics` the names that are reported unless others are
+    asked for; `prompt`, `references` and `answer` the templates that rows are filled into; `source` says in words where
+    the data comes from, and `contamination` what is known of its standing in training corpora.
     """
 
     name: str
     description: str
     licence: str
+    contamination: str | None
+    source: str
     splits: tuple[str, ...]
-    prompt: str
+    prompt: str | tuple[Message, ...]
     references: tuple[str, ...]
     answer: str | None
     has_demonstrations: bool
+    has_preferences: bool
     max_new_tokens: int
     reward: tuple[str, str]
+    gold: tuple[str, str]
     graders: Mapping[str, Mapping[str, Any]]
     metrics: tuple[str, ...]
     primary: str
@@ -48,6 +57,7 @@ class Task:
     _definition: Definition = field(repr=False)
     _data_dir: Path | None = field(repr=False)
     _rows: dict[str, Rows] = field(default_factory=dict, repr=False)
+    _kept: dict[str, tuple[Row, ...]] = field(default_factory=dict, repr=False)
     _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -58,9 +68,21 @@ class Task:
             InputError: the task has no such split, or its data is missing or malformed.
         """
         if split not in self._samples:
-            rows = self._split(split).rows
+            rows = self._split(split)
             self._samples[split] = tuple(self._sample(split, index, row) for index, row in enumerate(rows))
         return self._samples[split]
+
+    def where(self, sample_id: str) -> str:
+        """Return "file:line" (or the place on the hub) of the row that a sample was made from.
+
+        Raises:
+            InputError: the task has no such sample, or its data is missing or malformed.
+        """
+        split, _, number = sample_id.rpartition("-")
+        rows = self._split(split) if split in self.splits else ()
+        if not number.isdecimal() or int(number) >= len(rows):
+            raise InputError(f"task {self.name!r}: sample {sample_id!r} not found (splits: {', '.join(self.splits)})")
+        return rows[int(number)].where
 
     def demonstrations(self) -> tuple[tuple[str, str], ...]:
         """Return (prompt, completion) pairs to imitate.
@@ -71,39 +93,62 @@ class Task:
         spec = self._definition.demonstrations
         if spec is None:
             raise InputError(f"task {self.name!r} has no demonstrations; choose `sft: none` or another task")
-        if spec.split is not None:
-            rows = self._split(spec.split).rows
-        else:
-            assert spec.file is not None
-            if DEMONSTRATIONS not in self._rows:
-                self._rows[DEMONSTRATIONS] = file_rows(self.folder, spec.file)
-            rows = self._rows[DEMONSTRATIONS].rows
-        pairs = tuple((self._prompt(row), fill(spec.completion, row.fields, row.where)) for row in rows)
-        for row, (_, completion) in zip(rows, pairs, strict=True):
-            if not completion.strip():
-                raise InputError(f"{row.where}: the completion is empty; expected a text to imitate")
-        return pairs
+        return tuple(
+            (fill_prompt(self.prompt, row), _text(spec.completion, row, "completion")) for row in self._place(spec)
+        )
+
+    def preferences(self) -> tuple[Preference, ...]:
+        """Return prompts with a chosen and a rejected completion.
+
+        Raises:
+            InputError: the task has none, or their data is missing or malformed.
+        """
+        spec = self._definition.preferences
+        if spec is None:
+            raise InputError(f"task {self.name!r} has no preferences; label pairs by gold, or choose another task")
+        return tuple(
+            Preference(
+                fill_prompt(self.prompt, row),
+                _text(spec.chosen, row, "chosen completion"),
+                _text(spec.rejected, row, "rejected completion"),
+            )
+            for row in self._place(spec)
+        )
+
+    def missing_data(self) -> str:
+        """Return why the data is not on this machine, or ""; nothing is loaded to find out."""
+        return missing_data(self._definition, self._data_dir)
+
+    def split_of(self, place: str) -> str | None:
+        """Return the split that the demonstrations or preferences are, or None if they are a file or there are none."""
+        spec: Demonstrations | Preferences | None = getattr(self._definition, place)
+        return None if spec is None else spec.split
 
     def fingerprint(self, *splits: str) -> str:
         """Return the sha256 of what the named splits (default: all) hold and of how the task judges them.
 
-        `"demonstrations"` names the demonstrations. Where the data was read from, the description and the licence do
-        not count.
+        `"demonstrations"` and `"preferences"` name those. Where the data was read from, the description and the
+        licence do not count.
         """
         if not splits:
-            splits = (*self.splits, DEMONSTRATIONS) if self.has_demonstrations else self.splits
+            beside = {DEMONSTRATIONS: self.has_demonstrations, PREFERENCES: self.has_preferences}
+            splits = (*self.splits, *(place for place, has in beside.items() if has))
         judged = ["name", "graders", "reward", "metrics", "primary", "max_new_tokens"]
+        if self._definition.gold is not None:
+            judged.append("gold")
         parts = {split: self._digest(split) for split in sorted(set(splits))}
         return _hash([{key: self._definition.model_dump(mode="json")[key] for key in judged}, parts])
 
     def _digest(self, split: str) -> str:
-        """Hash what a split (or the demonstrations) holds, once."""
+        """Hash what a split (or the demonstrations, or the preferences) holds, once."""
         if split not in self._digests:
-            rows = (
-                self.demonstrations()
-                if split == DEMONSTRATIONS
-                else [_content(sample) for sample in self.samples(split)]
-            )
+            rows: list[list[Any]]
+            if split == DEMONSTRATIONS:
+                rows = [[prompt_content(prompt), completion] for prompt, completion in self.demonstrations()]
+            elif split == PREFERENCES:
+                rows = [[prompt_content(each.prompt), each.chosen, each.rejected] for each in self.preferences()]
+            else:
+                rows = [_content(sample) for sample in self.samples(split)]
             self._digests[split] = _hash(rows)
         return self._digests[split]
 
@@ -111,29 +156,56 @@ class Task:
         """Return for every split that was read so far what identifies its bytes (a hash, or a revision on the hub)."""
         return {split: rows.provenance for split, rows in sorted(self._rows.items())}
 
-    def _split(self, split: str) -> Rows:
+    def _split(self, split: str) -> tuple[Row, ...]:
+        """Return the rows of a split without those whose prompt also stands in the splits that it must not repeat."""
+        if split not in self._kept:
+            others = getattr(self._definition.source.splits.get(split), "without", ())
+            rows = self._read(split)
+            known = {prompt_hash(fill_prompt(self.prompt, row)) for other in others for row in self._read(other)}
+            if known:
+                rows = tuple(row for row in rows if prompt_hash(fill_prompt(self.prompt, row)) not in known)
+            if not rows:
+                raise InputError(
+                    f"task {self.name!r}: all prompts of split {split!r} also stand in {', '.join(others)}"
+                )
+            self._kept[split] = rows
+        return self._kept[split]
+
+    def _read(self, split: str) -> tuple[Row, ...]:
+        """Return all rows of a split, with derived fields."""
         if split not in self.splits:
             known = ", ".join(sorted(self.splits))
             raise InputError(f"task {self.name!r}: split {split!r} not found (has: {known}); choose one with --split")
         if split not in self._rows:
-            self._rows[split] = split_rows(self._definition, self.folder, self._data_dir, split)
-        return self._rows[split]
+            self._keep(split, split_rows(self._definition, self.folder, self._data_dir, split))
+        return self._rows[split].rows
+
+    def _place(self, spec: Demonstrations | Preferences) -> tuple[Row, ...]:
+        """Return the rows of the demonstrations or preferences."""
+        if spec.split is not None:
+            return self._split(spec.split)
+        assert spec.file is not None
+        place = DEMONSTRATIONS if isinstance(spec, Demonstrations) else PREFERENCES
+        if place not in self._rows:
+            self._keep(place, file_rows(self.folder, spec.file))
+        return self._rows[place].rows
+
+    def _keep(self, place: str, read: Rows) -> None:
+        derived = (derive(row, self._definition.derive) for row in read.rows)
+        rows = tuple(row for row in derived if row is not None)
+        if not rows:
+            raise InputError(f"task {self.name!r}: all rows of {place!r} are dropped, because a pattern never matches")
+        self._rows[place] = Rows(rows, read.provenance)
 
     def _sample(self, split: str, index: int, row: Row) -> Sample:
         tests = self._definition.tests
         return Sample(
             sample_id=f"{split}-{index:05d}",
-            prompt=self._prompt(row),
+            prompt=fill_prompt(self.prompt, row),
             references=fill_all(self.references, row.fields, row.where),
             answer=None if self.answer is None else fill(self.answer, row.fields, row.where),
             tests=None if tests is None else unit_tests(tests, row),
         )
-
-    def _prompt(self, row: Row) -> str:
-        prompt = fill(self.prompt, row.fields, row.where)
-        if not prompt.strip():
-            raise InputError(f"{row.where}: the prompt is empty; expected text")
-        return prompt
 
 
 def task_names() -> list[str]:
@@ -157,18 +229,21 @@ def load_task(name_or_path: str | Path, data_dir: Path | None = None) -> Task:
     folder = _folder(name_or_path)
     document = read_yaml(folder / "task.yaml")
     definition = read_definition(document)
-    grader, _, column = definition.reward.partition(".")
     return Task(
         name=definition.name,
         description=definition.description,
         licence=definition.licence,
+        contamination=definition.contamination,
+        source=describe_source(definition.source),
         splits=tuple(definition.source.splits),
         prompt=definition.prompt,
         references=definition.references,
         answer=definition.answer,
         has_demonstrations=definition.demonstrations is not None,
+        has_preferences=definition.preferences is not None,
         max_new_tokens=definition.max_new_tokens,
-        reward=(grader, column),
+        reward=_grader_column(definition.reward),
+        gold=_grader_column(definition.gold or definition.reward),
         graders=definition.graders,
         metrics=definition.metrics,
         primary=definition.primary,
@@ -176,6 +251,11 @@ def load_task(name_or_path: str | Path, data_dir: Path | None = None) -> Task:
         _definition=definition,
         _data_dir=data_dir,
     )
+
+
+def _grader_column(text: str) -> tuple[str, str]:
+    grader, _, column = text.partition(".")
+    return grader, column
 
 
 def _folder(name_or_path: str | Path) -> Path:
@@ -197,9 +277,16 @@ def _builtin_tasks() -> Path:
     return installed if installed.is_dir() else package.parent / "tasks"
 
 
+def _text(template: str, row: Row, what: str) -> str:
+    text = fill(template, row.fields, row.where)
+    if not text.strip():
+        raise InputError(f"{row.where}: the {what} is empty; expected text")
+    return text
+
+
 def _content(sample: Sample) -> list[Any]:
     """Return what a sample adds to the fingerprint of its split."""
-    content = [sample.sample_id, sample.prompt, sample.references, sample.answer]
+    content: list[Any] = [sample.sample_id, prompt_content(sample.prompt), sample.references, sample.answer]
     if sample.tests is None:
         return content
     return [*content, {key: value for key, value in asdict(sample.tests).items() if key != "admitted"}]

@@ -1,7 +1,8 @@
 """Fills `{field}` in a template with the fields of a row, by plain substitution in one pass.
 
 Only the template has placeholders: braces that come in with the data stay text. `{{` and `}}` in a template are
-literal braces. `{field:lines}` stands for a list of texts, one per line.
+literal braces. `{field:lines}` stands for a list of texts, one per line. A field may stand inside another:
+`{answers.text}` is the key `text` of the mapping `answers`, `{chosen.1.content}` that of the second item of a list.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from typing import Any
 
 from rlbench.errors import InputError
 
-_TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)(:lines)?\}")
-_WHOLE = re.compile(r"\{([A-Za-z_]\w*)\}")
+_PATH = r"[A-Za-z_]\w*(?:\.\w+)*"
+_TOKEN = re.compile(r"\{\{|\}\}|\{(" + _PATH + r")(:lines)?\}")
+_WHOLE = re.compile(r"\{(" + _PATH + r")\}")
+
+
+class NotText(InputError):
+    """A field holds something else than text or a number."""
 
 
 def check_template(template: str) -> str:
@@ -40,9 +46,10 @@ def fill(template: str, fields: Mapping[str, Any], where: str) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:
             return match[0][0]
+        value = look_up(match[1], fields, where)
         if match[2]:
-            return "\n".join(_texts(match[1], _field(match[1], fields, where), where))
-        return _text(match[1], _field(match[1], fields, where), where)
+            return "\n".join(_texts(match[1], value, where))
+        return _text_of(match[1], value, where)
 
     return _TOKEN.sub(replace, template)
 
@@ -56,7 +63,7 @@ def fill_all(templates: tuple[str, ...], fields: Mapping[str, Any], where: str) 
     filled: list[str] = []
     for template in templates:
         whole = _WHOLE.fullmatch(template)
-        value = _field(whole[1], fields, where) if whole else None
+        value = look_up(whole[1], fields, where) if whole else None
         if whole and isinstance(value, list):
             filled += _texts(whole[1], value, where)
         else:
@@ -64,21 +71,43 @@ def fill_all(templates: tuple[str, ...], fields: Mapping[str, Any], where: str) 
     return tuple(filled)
 
 
-def _field(name: str, fields: Mapping[str, Any], where: str) -> Any:
-    if name not in fields:
-        raise InputError(f"{where}: field {name!r} is missing (has: {', '.join(fields) or 'none'})")
-    return fields[name]
+def look_up(path: str, fields: Mapping[str, Any], where: str) -> Any:
+    """Return what stands at a dotted path of names (of a mapping) and places counted from 0 (of a list).
+
+    Raises:
+        InputError: nothing stands there; what does stand there is named.
+    """
+    value: Any = fields
+    for part in path.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise InputError(f"{where}: field {path!r} is missing ({_known(value, fields)})")
+    return value
+
+
+def _known(value: Any, fields: Mapping[str, Any]) -> str:
+    """Say what there is where a part of a path was not found."""
+    if value is fields:
+        return f"has: {', '.join(fields) or 'none'}"
+    if isinstance(value, Mapping):
+        return f"there it has: {', '.join(value) or 'none'}"
+    if isinstance(value, list):
+        return f"there is a list of {len(value)}, counted from 0"
+    return f"there is {type(value).__name__}, which holds no fields"
 
 
 def _texts(name: str, value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
         raise InputError(f"{where}: field {name!r} is {type(value).__name__}; expected a list of texts")
-    return [_text(name, item, where) for item in value]
+    return [_text_of(name, item, where) for item in value]
 
 
-def _text(name: str, value: Any, where: str) -> str:
+def _text_of(name: str, value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InputError(f"{where}: field {name!r} is {type(value).__name__}; expected text or a number")
+        raise NotText(f"{where}: field {name!r} is {type(value).__name__}; expected text or a number")
     text = str(value)
     try:
         text.encode()

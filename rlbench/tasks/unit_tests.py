@@ -8,7 +8,7 @@ import warnings
 from rlbench.errors import InputError
 from rlbench.records import UnitTests
 from rlbench.tasks.definition import Tests
-from rlbench.tasks.sources import Row
+from rlbench.tasks.rows import Row
 from rlbench.tasks.template import fill, fill_all
 
 

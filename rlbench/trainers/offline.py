@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from rlbench.algorithms.algorithm import PreferenceAlgorithm
 from rlbench.errors import InputError
-from rlbench.rollouts.collect import collect
+from rlbench.rollouts.collect import collect, named_generator
 from rlbench.rollouts.meter import Meter
-from rlbench.rollouts.preferences import rank_pairs
+from rlbench.rollouts.preferences import draw_pairs
 from rlbench.seeding import stream
 from rlbench.trainers.pairs import Pair, pair_step
 from rlbench.trainers.trainer import Job, Learner, Progress, Trained
@@ -46,7 +46,7 @@ class OfflineLoop:
             progress.step += 1
             if (progress.step - first) % (4 * job.checkpoint_every) == 0 and progress.step - first < total:
                 job.checkpoints.save(progress.step, self.learner.tensors("policy"), progress.to_json())
-        progress.log(progress.position(), dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
+        progress.log(progress.position(), **job.dev_rewards(job.policy, progress.step, progress.meter))
         return Trained(progress.curve, progress.meter, progress.rollouts_digest)
 
     def _draw(self) -> list[Pair]:
@@ -68,16 +68,21 @@ class OfflineLoop:
     def _draw_batch(self, step: int) -> list[Pair]:
         job, progress = self.job, self.progress
         position = progress.position()
-        dev = job.dev_reward(job.reference, step, progress.meter) if step % job.dev_every == 0 else None
-        generator = job.generator("rollouts", step)
-        collected = collect(job.reference, job.batch(step), job.sampling, job.reward, generator, progress.meter)
+        dev: dict[str, float | None] = {"dev_reward": None}
+        if step % job.dev_every == 0:
+            dev = job.dev_rewards(job.reference, step, progress.meter)
+        seed = job.seed if job.pair_seed is None else job.pair_seed
+        generator = named_generator(job.reference.device, seed, job.task, "rollouts", step)
+        meter = progress.meter
+        collected = collect(job.reference, job.batch(step), job.sampling, job.reward, generator, meter, job.gold)
         progress.absorb(collected.digest())
-        random = stream(job.seed, job.task, "pairs", step)
-        indices = rank_pairs(collected.rewards, job.sampling.completions_per_prompt, random)
+        random = stream(seed, job.task, "pairs", step)
+        size, pairing = job.sampling.completions_per_prompt, self.algorithm.options.pairing
+        indices = draw_pairs(collected.rewards, size, random, pairing)
         progress.log(
             position,
-            **collected.statistics(job.sampling.completions_per_prompt),
-            dev_reward=dev,
+            **collected.statistics(size),
+            **dev,
             pairs=float(len(indices)),
         )
         tokens = [list(completion.tokens) for completion in collected.completions]
@@ -85,14 +90,14 @@ class OfflineLoop:
 
     def _optimizer_step(self, pairs: Sequence[Pair], taken: int, per_epoch: int) -> None:
         job, options, meter = self.job, self.algorithm.options, self.progress.meter
-        position, dev = self.progress.position(), None
+        position, dev = self.progress.position(), dict[str, float | None](dev_reward=None)
         if taken % (4 * job.dev_every) == 0 and taken > 0:
-            dev = job.dev_reward(job.policy, self.progress.step, meter)
+            dev = job.dev_rewards(job.policy, self.progress.step, meter)
         epoch, place = divmod(taken, per_epoch)
         order = stream(job.seed, job.task, "pair order", epoch).permutation(len(pairs))
         chosen = [pairs[index] for index in order[place * options.batch_size : (place + 1) * options.batch_size]]
         found = pair_step(self.algorithm, job, self.learner, chosen, self.progress, taken)
-        self.progress.log(position, dev_reward=dev, **found)
+        self.progress.log(position, **dev, **found)
 
     def _resume(self) -> None:
         checkpoint = self.job.checkpoints.latest()

@@ -35,14 +35,14 @@ class OnlineLoop:
             self._batch()
             if progress.step // job.checkpoint_every > before // job.checkpoint_every and progress.step < job.batches:
                 job.checkpoints.save(progress.step, self.update.tensors(), progress.to_json())
-        progress.log(progress.position(), dev_reward=job.dev_reward(job.policy, progress.step, progress.meter))
+        progress.log(progress.position(), **job.dev_rewards(job.policy, progress.step, progress.meter))
         return Trained(progress.curve, progress.meter, progress.rollouts_digest)
 
     def _batch(self) -> None:
         """Draw completions until a batch is full, learn from them, and add a row to the curve."""
         job, progress, meter = self.job, self.progress, self.progress.meter
         position = progress.position()
-        dev = job.dev_reward(job.policy, progress.step, meter) if progress.due(job.dev_every) else None
+        dev = job.dev_rewards(job.policy, progress.step, meter) if progress.due(job.dev_every) else {"dev_reward": None}
         drawn, kept, batches = self._draw()
         measured = drawn.statistics(job.sampling.completions_per_prompt)
         if len(kept) < len(drawn.rewards):
@@ -53,7 +53,7 @@ class OnlineLoop:
             rollouts, entropies = self._rollouts(batch, collected)
             measured |= _distances(rollouts, entropies)
             measured |= self.update(batch, rollouts, progress, progress.step + batches - 1)
-        progress.log(position, dev_reward=dev, **measured)
+        progress.log(position, **dev, **measured)
         progress.step += batches
 
     def _draw(self) -> tuple[Collected, list[int], int]:
@@ -64,7 +64,7 @@ class OnlineLoop:
         kept: list[int] = []
         for step in range(progress.step, job.batches):
             generator = job.generator("rollouts", step)
-            collected = collect(job.policy, job.batch(step), job.sampling, job.reward, generator, progress.meter)
+            collected = collect(job.policy, job.batch(step), job.sampling, job.reward, generator, progress.meter, job.gold)
             progress.absorb(collected.digest())
             drawn = collected if drawn is None else drawn + collected
             if keep is None:

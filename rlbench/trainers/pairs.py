@@ -12,7 +12,7 @@ from rlbench.algorithms.algorithm import PairPrediction, PreferenceAlgorithm, Ro
 from rlbench.policies.padding import TokenBatch, token_batch
 from rlbench.rollouts.collect import frozen_logprobs
 from rlbench.rollouts.meter import Meter
-from rlbench.rollouts.preferences import rank_pairs
+from rlbench.rollouts.preferences import draw_pairs
 from rlbench.seeding import stream
 from rlbench.trainers.trainer import Job, Learner, Progress, Tally
 
@@ -81,10 +81,8 @@ class PairUpdate:
         job, options = self.job, self.algorithm.options
         random = stream(job.seed, job.task, "pairs", step)
         prompts, completions = batch.sequences()
-        pairs = [
-            Pair(prompts[chosen], completions[chosen], completions[rejected])
-            for chosen, rejected in rank_pairs(rollouts.rewards.tolist(), rollouts.group_size, random)
-        ]
+        indices = draw_pairs(rollouts.rewards.tolist(), rollouts.group_size, random, options.pairing)
+        pairs = [Pair(prompts[chosen], completions[chosen], completions[rejected]) for chosen, rejected in indices]
         taken = step * self.steps
         tally = Tally(options.epochs * min(options.minibatches, len(pairs)))
         for epoch in range(options.epochs):

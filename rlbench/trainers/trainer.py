@@ -44,6 +44,10 @@ class Job:
     checkpoints: Checkpoints
     preferences: Checkpoints
     """Where preference pairs are kept once they are drawn."""
+    gold: Reward | None = None
+    """What is only measured, where it is not the reward itself."""
+    pair_seed: int | None = None
+    """The seed that preference pairs are drawn with; the run's own by default."""
 
     @property
     def batches(self) -> int:
@@ -62,16 +66,22 @@ class Job:
         """The random stream of `purpose` at `step`. It does not depend on the algorithm."""
         return named_generator(self.policy.device, self.seed, self.task, purpose, step)
 
-    def dev_reward(self, policy: Policy, step: int, meter: Meter) -> float | None:
-        """Mean reward of one completion per dev prompt. Not charged to the budget; None without dev prompts."""
+    def dev_rewards(self, policy: Policy, step: int, meter: Meter) -> dict[str, float | None]:
+        """Mean reward, and mean gold reward if there is one, of one completion per dev prompt: columns of the curve.
+
+        Not charged to the budget; None without dev prompts.
+        """
+        names = ["dev_reward"] if self.gold is None else ["dev_reward", "dev_gold"]
         if not self.dev:
-            return None
+            return dict.fromkeys(names)
         sampling = Sampling(1, self.sampling.max_new_tokens, self.sampling.temperature)
         unpaid = Meter()
         with meter.phase("dev", policy.device) as phase:
-            collected = collect(policy, self.dev, sampling, self.reward, self.generator("dev", step), unpaid)
+            generator = self.generator("dev", step)
+            collected = collect(policy, self.dev, sampling, self.reward, generator, unpaid, self.gold)
             phase.tokens += unpaid.generated_tokens
-        return sum(collected.rewards) / len(collected.rewards)
+        columns = (collected.rewards, collected.gold)
+        return {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
 
 
 @dataclass

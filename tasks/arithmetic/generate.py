@@ -62,7 +62,7 @@ def files() -> dict[str, str]:
     wrong = set(shuffled(shown, "wrong")[: round(WRONG * len(shown))])
     right = [pair for pair in shown if pair not in wrong]
     unmarked = set(shuffled(right, "unmarked")[: round(UNMARKED * len(shown))])
-    demonstrations = [
+    demonstrations: list[dict[str, int | str]] = [
         {
             "a": a,
             "b": b,
@@ -78,11 +78,12 @@ def files() -> dict[str, str]:
     }
 
 
-def _row(pair: Pair) -> dict[str, int]:
-    return {"a": pair[0], "b": pair[1], "sum": sum(pair)}
+def _row(pair: Pair) -> dict[str, int | str]:
+    # The reference is written out, so that it can be checked against the sum.
+    return {"a": pair[0], "b": pair[1], "sum": sum(pair), "reference": f"A: {sum(pair)}"}
 
 
-def _lines(rows: list[dict[str, int]] | list[dict[str, int | str]]) -> str:
+def _lines(rows: list[dict[str, int | str]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 

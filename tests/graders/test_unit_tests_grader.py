@@ -159,7 +159,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest(judge, monkeypatch):
     assert asked(judge) == [["good 1", "good 2", "good 3"], ["good 4"], ["good 2"]]
     (memory,) = [judging.judging(3.0, False)._verdicts]
     assert len(memory) == 3
-    assert all(verdict.output == "" for verdict in memory.values())
+    assert all(verdict.output == "" for verdict in memory._answers.values())
 
 
 def test_the_judge_is_opened_when_it_is_needed_and_ends(judge):

@@ -107,13 +107,11 @@ def test_a_flipped_sign(make, checks, name):
 def ranked(monkeypatch, change):
     """Let `change`(pairs, group_size) come between the ranking and both loops."""
     for module in (offline, pairs):
-        original = module.rank_pairs
+        original = module.draw_pairs
         monkeypatch.setattr(
             module,
-            "rank_pairs",
-            lambda rewards, size, random, original=original: change(
-                original(rewards, size, random), len(rewards), size
-            ),
+            "draw_pairs",
+            lambda rewards, size, *rest, original=original: change(original(rewards, size, *rest), len(rewards), size),
         )
 
 
@@ -194,11 +192,11 @@ def test_pairs_of_the_next_prompt(make, checks, monkeypatch, name):
 @pytest.mark.parametrize("name", PAIRED)
 def test_pairs_across_prompts(make, checks, monkeypatch, name):
     for module in (offline, pairs):
-        original = module.rank_pairs
+        original = module.draw_pairs
         monkeypatch.setattr(
             module,
-            "rank_pairs",
-            lambda rewards, size, random, original=original: original(rewards, len(rewards), random),
+            "draw_pairs",
+            lambda rewards, size, *rest, original=original: original(rewards, len(rewards), *rest),
         )
     noticed(checks.ignores, name, make(name), lambda candidates: [len(one.sample.prompt) for one in candidates])
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from rlbench.errors import InputError
 from rlbench.policies.chat_template import template_use
-from rlbench.policies.tiny import character_tokenizer
+from rlbench.policies.tiny import build_tiny, character_tokenizer
+from rlbench.records import Chat, Message
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 PLAIN = "{{ bos_token }}{% for m in messages %}### Question: {{ m.content }}\n### Answer:{% endfor %}"
@@ -56,3 +58,39 @@ def test_a_template_of_plain_text_is_known_by_what_stands_around_a_message(token
 )
 def test_a_template_without_marks_cannot_be_looked_for(tokenizer, template):
     assert use(with_template(tokenizer, template), "2+2=") == "unknown"
+
+
+QUESTION = Chat([Message("system", "Be brief."), Message("user", "2+2=")])
+GENERATE = CHATML + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+
+@pytest.fixture
+def policy():
+    made = build_tiny([ANY], hidden_size=16, layers=1, heads=2, max_positions=200, seed=0)
+    with_template(made.tokenizer, GENERATE, "<|im_start|>", "<|im_end|>")
+    return made
+
+
+def test_messages_are_written_with_the_template_and_nothing_else(policy):
+    ids = policy.encode_prompt(QUESTION)
+    assert policy.tokenizer.decode(ids) == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2=<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert policy.tokenizer.bos_token_id not in ids, "the template writes special tokens itself"
+    assert template_use(policy.tokenizer, [ids]) == "used"
+    assert policy.encode_prompt(str(QUESTION)) != ids, "the text for people is a prompt of its own"
+
+
+def test_an_answer_continues_the_template(policy):
+    ids = policy.encode_completion(QUESTION, "4")
+    assert policy.decode(ids) == "4"
+    assert ids[-1] == policy.stop_token_id
+
+
+def test_messages_without_a_template_or_against_it_are_refused(policy):
+    policy.tokenizer.chat_template = "{{ raise_exception('only one system message') }}"
+    with pytest.raises(InputError, match=r"system, user.*only one system message.*change the roles"):
+        policy.encode_prompt(QUESTION)
+    policy.tokenizer.chat_template = None
+    with pytest.raises(InputError, match=r"no chat template; take a policy that is tuned for chat"):
+        policy.encode_prompt(QUESTION)

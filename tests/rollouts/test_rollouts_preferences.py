@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlbench.rollouts.preferences import rank_pairs
+from rlbench.rollouts.preferences import draw_pairs
 
 repeatable = settings(derandomize=True, deadline=None)
 
@@ -18,7 +18,7 @@ def batches(draw, values):
 
 
 def pairs_of(groups, size, seed=0):
-    return rank_pairs([reward for group in groups for reward in group], size, np.random.default_rng(seed))
+    return draw_pairs([reward for group in groups for reward in group], size, np.random.default_rng(seed))
 
 
 @repeatable

@@ -102,7 +102,7 @@ def test_a_model_that_changes_makes_everything_new(finished, write_experiment, t
     def fingerprints():
         spec, _ = read_experiment(file, [f"base_policy={{path: {copy}}}"])
         plan = Plan(spec, RunFolder(tmp_path / "run"), None)
-        return [plan.base.fingerprint, *(plan.sample(run).fingerprint for run in plan.evaluated())]
+        return [plan.parts.base.fingerprint, *(plan.sample(run).fingerprint for run in plan.evaluated())]
 
     before = fingerprints()
     assert fingerprints() == before

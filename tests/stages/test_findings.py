@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlbench.artifacts.files import hash_file
-from rlbench.stages.checks import CHECKS
-from rlbench.stages.findings import by_severity, finding, findings, gamed
+from rlbench.stages.findings import CHECKS, by_severity, finding, findings, gamed
 from rlbench.stages.trained_run import TrainedRun
 
 GRPO = {"epochs": 1, "minibatches": 4, "clip_low": 0.2, "clip_high": 0.2, "advantage": "sample_std"}
@@ -216,8 +215,57 @@ def test_a_reward_that_rises_while_the_metric_falls_is_hacked():
         assert list(gamed([run()], [estimate(**innocent)], "sft")) == []
 
 
+RISING = ramp(0.5, 0.9, 12)
+GOLD_FALLS = [0.5, 0.52, 0.55, 0.56, 0.55, 0.54, 0.5, 0.45, 0.41, 0.4, 0.38, 0.35]
+
+
+def golden(**series):
+    return run(**dict.fromkeys(HEALTHY) | {"grad_norm": [1.0] * 12, "reward_std": [0.5] * 12} | series)
+
+
+def test_a_reward_that_rises_while_gold_falls_is_over_optimised():
+    (row,) = findings([golden(reward_mean=RISING, gold_mean=GOLD_FALLS)])
+    assert (row["name"], row["severity"]) == ("over_optimisation", "serious")
+    assert "0.532" in row["text"]
+    assert "0.385" in row["text"]
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {"reward_mean": RISING, "gold_mean": RISING},
+        {"reward_mean": RISING},
+        {"reward_mean": RISING[:8], "gold_mean": GOLD_FALLS[:8], "grad_norm": [1.0] * 8},
+        {"reward_mean": RISING, "gold_mean": [0.5, 0.3] * 6},
+    ],
+    ids=["gold rises too", "no gold", "too short", "noise"],
+)
+def test_nothing_is_over_optimised_here(series):
+    assert "over_optimisation" not in seen(golden(**series))
+
+
+def test_preference_based_runs_are_over_optimised_by_their_dev_rewards():
+    gap = [None] * 6
+    series = {"reward_mean": gap + [None] * 12, "dev_reward": gap + RISING, "dev_gold": gap + GOLD_FALLS}
+    drawing = {"grad_norm": gap + [1.0] * 12, "reward_std": None}
+    assert "over_optimisation" in seen(golden(**drawing, **series))
+    assert "over_optimisation" not in seen(golden(**drawing, **series | {"dev_gold": gap + RISING}))
+
+
+def test_pairs_that_seeds_share_on_purpose_are_named_so():
+    runs = [
+        run(seed, facts={"rollouts_digest": "aa"}, arm="dpo", pairs=[4.0] * 3, grad_norm=[None] * 3 + [1.0] * 6)
+        for seed in (0, 1)
+    ]
+    assert [row["name"] for row in findings(runs)] == ["identical_rollouts"]
+    assert [row["name"] for row in findings(runs, shared_pairs=True)] == ["shared_pairs"]
+    online = [run(seed, facts={"rollouts_digest": "aa"}) for seed in (0, 1)]
+    assert [row["name"] for row in findings(online, shared_pairs=True)] == ["identical_rollouts"]
+
+
 def test_every_check_is_tried():
-    tried = {row["name"] for case in CASES.values() for row in findings([run(**case[1])])} | {"preferences_not_learnt"}
+    tried = {row["name"] for case in CASES.values() for row in findings([run(**case[1])])}
+    tried |= {"preferences_not_learnt", "over_optimisation"}
     assert len(tried) == len(CHECKS) + 1, "one check sees a reward that stands still or falls"
 
 

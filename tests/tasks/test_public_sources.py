@@ -6,13 +6,14 @@ import pytest
 
 from rlbench.errors import InputError
 from rlbench.tasks.definition import HubSource
-from rlbench.tasks.sources import hub_rows
+from rlbench.tasks.hub import hub_rows
 from rlbench.tasks.task import load_task
 
 YAML = """\
 name: pub
 description: A public data set
 licence: MIT
+contamination: unknown
 source:
   kind: public
   data_dir: sets/pub
@@ -108,10 +109,11 @@ def test_a_split_that_the_hub_does_not_have(hub_folder):
 
 def test_no_network(hub_folder, monkeypatch):
     def offline(*args, **kwargs):
-        assert kwargs == {"name": "main", "split": "test", "revision": None}
+        assert kwargs == {"name": "main", "split": "test"}
         assert args == ("openai/gsm8k",)
         raise ConnectionError("Couldn't reach 'openai/gsm8k' on the Hub\nand more lines")
 
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", offline)
     monkeypatch.setattr("datasets.load_dataset", offline)
     with pytest.raises(InputError) as caught:
         load_task("gsm8k").samples("test")
@@ -125,4 +127,4 @@ def test_no_network(hub_folder, monkeypatch):
 def test_the_extra_is_named_when_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"pip install 'rlbench\[hub\]', or .*--data-dir or RLBENCH_DATA_DIR"):
-        hub_rows("pub", HubSource(id="org/name"), "test")
+        hub_rows("pub", HubSource(id="org/name", revision="0" * 40), "test")

@@ -157,11 +157,11 @@ def test_a_missing_split_says_what_there_is():
         ("max_new_tokens: 8", "max_tokens: 8", "task.yaml:11: unknown key 'max_tokens'"),
         ("primary: correctness", "primary: rouge1", "primary 'rouge1' is not among the metrics"),
         ("metrics: [correctness, bleu]", "metrics: [correctness, correctness]", "a metric is listed twice"),
-        ("kind: file", "kind: web", "task.yaml:5: source.kind is 'web'; expected 'file' or 'public'"),
+        ("kind: file", "kind: web", "task.yaml:5: source.kind is 'web'; expected 'file' or 'public' or"),
         ("{train: train.jsonl, test: test.jsonl}", "{}", "task.yaml:6: source.splits"),
         ("Q: {question}", "Q: {question", "task.yaml:7: prompt: not a template"),
-        ("Q: {question}", "Q: {question.x}", "task.yaml:7: prompt: not a template"),
-        ("Q: {question}", "Q", "the prompt names no field"),
+        ("Q: {question}", "Q: {question.}", "task.yaml:7: prompt: not a template"),
+        ("Q: {question}", "Q", "task.yaml:7: prompt: names no field"),
         ("name: toy", "name: ../toy", "task.yaml:1: name"),
         ("correctness.correct", "correctness", "task.yaml:12: reward"),
         ("{file: demos.jsonl, ", "{file: demos.jsonl, split: train, ", "give exactly one"),
@@ -239,4 +239,4 @@ def test_leaks_are_found(folder, place):
     write(folder / file, [{"question": "fine", "answer": 1}, {"question": "test  1 ", "answer": 7}])
     with pytest.raises(InputError) as caught:
         check_leaks(load_task(folder))
-    assert f"1 of 2 prompts of split 'test' also stand in {place} (first: test-00001)" in str(caught.value)
+    assert f"1 of 2 prompts of split 'test' also stand in {place} (first: test-00001, {folder}/test.jsonl:2)" in str(caught.value)

@@ -1,0 +1,104 @@
+"""Checks of how the rewards moved in a training run: whether training raised its reward, and at whose cost."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from rlbench.stages.checks import TREND, zero_variance
+from rlbench.stages.sighting import Sighting
+from rlbench.stages.trained_run import TrainedRun, first_third, is_number, last_third
+
+STANDARD_ERRORS = 2.0
+"""A change of the mean reward within this many standard errors could be the noise of the batches."""
+CLEAR = 3.0
+"""Standard errors from which a rise or a fall is said to be one: rarely noise, even with many arms and seeds."""
+
+
+def reward_change(run: TrainedRun) -> tuple[float, float, float] | None:
+    """Mean training reward in the first and the last third of learning, and the standard error of the change.
+
+    None where the curve is too short, or where the rollouts were not those of the policy in training.
+    """
+    values = [float(row["reward_mean"]) for row in run.curve if _learns(row) and is_number(row.get("reward_mean"))]
+    if len(values) < TREND:
+        return None
+    early, late = first_third(values), last_third(values)
+    return fmean(early), fmean(late), _standard_error(values, len(early))
+
+
+def _standard_error(values: Sequence[float], count: int) -> float:
+    """Standard error of the difference of two means of `count` values each, from the noise of the curve.
+
+    Differences of neighbours hold twice the noise of a batch and hardly any of the trend.
+    """
+    noise = fmean((after - before) ** 2 for before, after in itertools.pairwise(values)) / 2
+    return math.sqrt(2 * noise / count)
+
+
+def _learns(row: Mapping[str, Any]) -> bool:
+    """Offline, rows of the drawing of pairs have a reward and those of the optimizer steps a gradient."""
+    return is_number(row.get("grad_norm"))
+
+
+def _reward_standstill(run: TrainedRun) -> Sighting | None:
+    change = reward_change(run)
+    if change is None:
+        return None
+    early, late, error = change
+    facts: dict[str, float | str] = {"early": early, "late": late, "error": error, "size": run.step_size}
+    numbers = "from {early:g} in the first third to {late:g} in the last (standard error of the change {error:g})"
+    if late < early - CLEAR * error:
+        words = (
+            f"The training reward fell {numbers}, although it is what training maximises. Lower {{size}}, and "
+            "look for a penalty that outweighs the reward (beta, missing_eos_penalty, overlong_buffer)."
+        )
+        return Sighting("reward_fell", "warning", words, facts)
+    if abs(late - early) > STANDARD_ERRORS * error or zero_variance(run) is not None:
+        return None  # where no group tells completions apart, that is the finding
+    words = (
+        f"The training reward did not move beyond the noise of its batches: {numbers}. Raise the budget or "
+        "{size}, or use a reward that tells completions apart more often."
+    )
+    return Sighting("reward_not_moving", "warning", words, facts)
+
+
+def _over_optimised(run: TrainedRun) -> Sighting | None:
+    """Gao et al. 2023 (arXiv:2210.10760): the proxy goes on rising while the gold reward has passed its best."""
+    for proxy_name, gold_name in (("reward_mean", "gold_mean"), ("dev_reward", "dev_gold")):
+        rows = [
+            row
+            for row in run.curve
+            if is_number(row.get(proxy_name))
+            and is_number(row.get(gold_name))
+            and (proxy_name == "dev_reward" or _learns(row))
+        ]
+        if len(rows) < TREND:
+            continue
+        proxy, gold = ([float(row[name]) for row in rows] for name in (proxy_name, gold_name))
+        third = -(-len(rows) // 3)
+        parts = [slice(0, third), slice(third, 2 * third), slice(len(rows) - third, len(rows))]
+        best = parts[0] if fmean(gold[parts[0]]) >= fmean(gold[parts[1]]) else parts[1]
+        fall = fmean(gold[best]) - fmean(gold[parts[2]])
+        rise = fmean(proxy[parts[2]]) - fmean(proxy[best])
+        if fall > CLEAR * _standard_error(gold, third) and rise > CLEAR * _standard_error(proxy, third):
+            facts: dict[str, float | str] = {
+                "proxy": fmean(proxy[best]),
+                "proxy_late": fmean(proxy[parts[2]]),
+                "gold": fmean(gold[best]),
+                "gold_late": fmean(gold[parts[2]]),
+                "size": run.step_size,
+            }
+            words = (
+                "The reward that was trained on went on rising, from {proxy:g} to {proxy_late:g}, while the gold "
+                "reward fell from {gold:g} to {gold_late:g}: the policy exploits the reward (over-optimisation). Stop "
+                "earlier, raise beta, lower {size}, or train a better reward model."
+            )
+            return Sighting("over_optimisation", "serious", words, facts, int(rows[best.stop - 1]["step"]))
+    return None
+
+
+CHECKS: tuple[Callable[[TrainedRun], Sighting | None], ...] = (_over_optimised, _reward_standstill)

@@ -1,0 +1,1 @@
+"""What `rlbench tasks show` and `rlbench tasks check` do: tasks rendered for people, and validated."""
