@@ -119,6 +119,10 @@ class Resolved:
 
     def _check_reward_model(self, task: Task) -> None:
         training, roles = self.reward_model(task), self.roles(task)
+        if roles and needs_training(roles[GOLD]):
+            raise InputError(
+                "gold: a reward model that is trained here cannot be the gold reward; expected another grader, or paths"
+            )
         if training is None:
             if self.experiment.reward_model is not None:
                 raise InputError(
@@ -136,10 +140,6 @@ class Resolved:
                 f"reward_model.labels is 'gold', but task {task.name!r} has no gold reward beside the reward model; "
                 f"set gold: grader.column, or labels: preferences"
             )
-        if roles and needs_training(roles[GOLD]):
-            raise InputError(
-                "gold: a reward model that is trained here cannot be the gold reward; expected another grader, or paths"
-            )
 
     def _names(self, task: Task) -> tuple[str, str]:
         reward = self.reward(task)
@@ -147,11 +147,15 @@ class Resolved:
 
     def _check(self, task: Task) -> None:
         of_task = read_yaml(task.folder / "task.yaml")
-        for role, entry in ((self.reward(task), self.experiment.reward), (self.gold(task), self.experiment.gold)):
-            name = "reward" if role == self.reward(task) else "gold"
+        for name, entry, role in (
+            (REWARD, self.experiment.reward, self.reward),
+            (GOLD, self.experiment.gold, self.gold),
+        ):
             with blame(self.document if entry else of_task, name):
-                as_reward(load_grader(role["grader"], role["options"]), role["column"])
-        with blame(self.document, "reward_model" if self.experiment.reward_model else "reward"):
+                found = role(task)
+                as_reward(load_grader(found["grader"], found["options"]), found["column"])
+        key = next((key for key in (TRAINED, GOLD, REWARD) if getattr(self.experiment, key) is not None), "tasks")
+        with blame(self.document, key):
             self._check_reward_model(task)
         named = self.experiment.evaluation.metrics
         for index, name in enumerate(named or task.metrics):
@@ -215,7 +219,8 @@ def _role(task: Task, entry: RewardEntry | None, of_task: tuple[str, str]) -> di
     role: dict[str, Any] = {"grader": grader, "column": column, "options": options}
     if grader == TRAINED and options.get("paths"):
         role["files"] = {
-            path: {file.name: hash_file(file) for file in model_files(Path(path))} for path in options["paths"]
+            path: {file.name: hash_file(file) for file in model_files(Path(path), "reward model")}
+            for path in options["paths"]
         }
     return role
 

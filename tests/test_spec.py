@@ -49,7 +49,7 @@ def test_defaults_are_spelled_out_and_read_back(read):
 def test_published_experiments_are_valid(path, read):
     experiment, _ = read_experiment(path)
     assert read(dump_experiment(experiment)) == experiment
-    assert len(experiment.seeds) >= 5
+    assert len(experiment.seeds) >= (3 if path.parent.name == "suite" else 5)
 
 
 def test_short_forms_mean_the_long_ones(read):

@@ -133,6 +133,8 @@ def _unit(text: str) -> str:
         return "percent"
     if unit["degree"]:
         return "degree"
+    if unit["bare"] and not NUMBER.fullmatch(plain(text[: unit.start()]).strip(" $")):
+        return ""  # the last letter of a formula: "5 s + 3 m"
     said = (unit["said"] or unit["bare"]).casefold().split()
     return _UNITS.get(said[-1], "") if said else ""
 

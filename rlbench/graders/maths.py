@@ -81,15 +81,20 @@ class _Judge:
         texts = list(dict.fromkeys(map(tidy, marked_expressions(completion))))
         if len(texts) > _MOST_MARKS:
             return self._scored(gold, completion, dict.fromkeys(texts, False), one=False)
-        said = {text: self._equal(gold, text) for text in texts}
-        correct = bool(said) and all(said.values())
-        # Two notations of one wrong value are one value, in whichever direction they are found to be equal.
-        one = correct or (
-            bool(texts)
-            and not any(said.values())
-            and all(self._equal(texts[0], text) or self._equal(text, texts[0]) for text in texts[1:])
-        )
-        return self._scored(gold, completion, said, one)
+        said: dict[str, bool | None] = {}
+        for text in texts:
+            # After one comparison that did not end, nothing is gained by another.
+            said[text] = False if None in said.values() else self._equal(gold, text)
+        return self._scored(gold, completion, said, self._one(said))
+
+    def _one(self, said: dict[str, bool | None]) -> bool:
+        """Whether all marked texts are notations of one value, in whichever direction they are found to be equal."""
+        if len(said) < 2 or None in said.values():
+            return len(said) == 1
+        if any(said.values()):
+            return all(said.values())
+        first, *others = said
+        return all(self._equal(first, other) or self._equal(other, first) for other in others)
 
     def _scored(self, gold: str, completion: str, said: dict[str, bool | None], one: bool) -> Scored:
         """Write down whether each marked text equals the gold answer, and whether they are `one` value."""

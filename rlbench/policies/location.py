@@ -10,19 +10,19 @@ from rlbench.spec import BasePolicy
 _COPIED = (".json", ".safetensors", ".model", ".txt", ".jinja")
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The files of a Hugging Face model folder that make the policy: configuration, safetensors, tokenizer.
+def model_files(folder: Path, what: str = "base policy") -> list[Path]:
+    """The files of a Hugging Face model folder that make the model: configuration, safetensors, tokenizer.
+
+    `what` is what messages call it.
 
     Raises:
         InputError: the folder is missing or holds no model.
     """
     if not folder.is_dir():
-        raise InputError(f"base policy: folder {folder} does not exist; check base_policy (and --data-dir for `data`)")
+        raise InputError(f"{what}: folder {folder} does not exist; check its path (and --data-dir for `data`)")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in _COPIED and path.is_file()]
     if not any(path.suffix == ".safetensors" for path in files) or not (folder / "config.json").is_file():
-        raise InputError(
-            f"base policy: {folder} has no config.json or no *.safetensors; expected a Hugging Face folder"
-        )
+        raise InputError(f"{what}: {folder} has no config.json or no *.safetensors; expected a Hugging Face folder")
     return files
 
 

@@ -87,7 +87,7 @@ class RewardModel:
             messages.append({"role": "assistant", "content": completion})
             ids = list(tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False))
         else:
-            ids = list(tokenizer(prompt + completion)["input_ids"])
+            ids = list(tokenizer(prompt + completion, verbose=False)["input_ids"])  # what is too long is cut below
             end = tokenizer.eos_token_id
             if end is not None and ids[-1:] != [end]:
                 ids.append(end)
@@ -100,7 +100,7 @@ class RewardModel:
         tokenizer, limit = self.tokenizer, self.context
         cut: dict[str, Any] = {}
         if limit is not None:
-            taken = len(tokenizer(completion, add_special_tokens=False)["input_ids"])
+            taken = len(tokenizer(completion, add_special_tokens=False, verbose=False)["input_ids"])
             room = limit - taken - tokenizer.num_special_tokens_to_add(pair=True)
             cut = {"truncation": "only_first" if room > 0 else "longest_first", "max_length": limit}
         found = tokenizer(prompt, completion, **cut)

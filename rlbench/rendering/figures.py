@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rlbench.rendering.best_of_n_figures import best_of_n_panels
 from rlbench.rendering.curve_figures import learning_curves, reward_frontier
 from rlbench.rendering.diagnostic_figures import diagnostic_panels
 from rlbench.rendering.difference_figures import difference_panel
 from rlbench.rendering.interval_figures import primary_panel, secondary_panels
 from rlbench.rendering.pair import primary_metrics, tasks
 from rlbench.rendering.report import Report
+from rlbench.rendering.reward_model_figures import reward_model_panels
+from rlbench.rendering.rewards import rewards_of
 from rlbench.rendering.text import slug, visible
 from rlbench.rendering.throughput_figures import phase_bars
 
-Topic = Literal["intervals", "secondary", "differences", "curves", "frontier", "diagnostics", "phases"]
+Topic = Literal[
+    "intervals",
+    "secondary",
+    "differences",
+    "best-of-n",
+    "reward-model",
+    "curves",
+    "frontier",
+    "diagnostics",
+    "phases",
+]
 
 
 @dataclass(frozen=True)
@@ -28,13 +41,11 @@ class Drawing:
     svg: str
 
 
-def figures(report: Report) -> Mapping[str, str]:
-    """Name -> SVG document. The same report gives the same bytes; a name is a safe file name without its ending."""
-    return {drawing.name: drawing.svg for drawing in drawings(report)}
-
-
 def drawings(report: Report) -> list[Drawing]:
-    """The figures in the order of the report, each with its title."""
+    """The figures in the order of the report, each with its title. The same report gives the same bytes.
+
+    Drawing takes most of the time of a report, so every page is made from one call.
+    """
     found: dict[str, Drawing] = {}
     for topic, title, parts, svg in _all(report):
         if svg is not None:
@@ -57,7 +68,12 @@ def _all(report: Report) -> Iterator[tuple[Topic, str, tuple[str, ...], str | No
             title = f"{shown}: differences of {visible(name)} between all pairs of arms"
             yield "differences", title, (task, name), difference_panel(comparison, task, metric)
         yield "secondary", f"{shown}: the other metrics", (task,), secondary_panels(comparison, task)
-        yield "curves", f"{shown}: learning curves of every seed", (task,), learning_curves(report, task)
-        yield "frontier", f"{shown}: reward against KL", (task,), reward_frontier(report, task)
+        title = f"{shown}: what the best of n completions is worth when the proxy chooses it"
+        yield "best-of-n", title, (task,), best_of_n_panels(comparison, task)
+        title = f"{shown}: how often the reward model is right, and how sure it is"
+        yield "reward-model", title, (task,), reward_model_panels(comparison, task)
+        both = "" if rewards_of(comparison, task) is None else ", proxy and gold"
+        yield "curves", f"{shown}: learning curves of every seed{both}", (task,), learning_curves(report, task)
+        yield "frontier", f"{shown}: reward against KL{both}", (task,), reward_frontier(report, task)
         yield "diagnostics", f"{shown}: diagnostics of every seed", (task,), diagnostic_panels(report, task)
         yield "phases", f"{shown}: where the seconds went", (task,), phase_bars(report, task)

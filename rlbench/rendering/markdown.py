@@ -17,11 +17,10 @@ from rlbench.rendering.verdict import lead_sentence
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def render_markdown(report: Report, figure_paths: Mapping[str, str]) -> str:
+def render_markdown(report: Report, drawn: Sequence[Drawing], folder: str) -> str:
     """The same sections as the page without its folded detail.
 
-    `figure_paths` maps the names that `figures` returns to paths relative to the Markdown file; a figure without a
-    path is left out.
+    The figures `drawn` are linked as `<folder>/<name>.svg`, relative to the Markdown file.
     """
     comparison = report.comparison
     name = str(comparison.get("name") or "comparison")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -26,8 +26,11 @@ from rlbench.rendering.text import label, plural, visible
 from rlbench.rendering.verdict import is_ranked, lead_sentence
 
 
-def render_html(report: Report) -> str:
-    """The whole page. It loads nothing, and only the script whose hash its policy names may run."""
+def render_html(report: Report, drawn: Sequence[Drawing]) -> str:
+    """The whole page, with the figures of `drawings`.
+
+    It loads nothing, and only the script whose hash its policy names may run.
+    """
     environment = Environment(
         loader=PackageLoader("rlbench.rendering", "templates"),
         autoescape=True,
@@ -54,7 +57,7 @@ def render_html(report: Report) -> str:
         checks=checks(report.comparison),
         pointer=pointer(report.comparison),
         verdicts=verdict_items(report),
-        sections=sections(report),
+        sections=sections(report, drawn),
     )
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rlbench.rendering import budget_tables, provenance_tables, quantity, run_tables, score_tables
-from rlbench.rendering.figures import Drawing, Topic, drawings
+from rlbench.rendering.best_of_n import best_of_n_item
+from rlbench.rendering.excluded import excluded_sentence, excluded_table
+from rlbench.rendering.figures import Drawing, Topic
 from rlbench.rendering.findings import finding_items
 from rlbench.rendering.method import method_paragraphs
 from rlbench.rendering.pair import Standing, pairs, tasks
 from rlbench.rendering.report import Report
+from rlbench.rendering.reward_tables import best_of_n_table, reward_model_table
 from rlbench.rendering.section import Item, Section
 from rlbench.rendering.table import Table, Tone
 from rlbench.rendering.text import plural, visible
 from rlbench.rendering.verdict import pair_sentence
 
+FEW = 12
+"""More reasons than this are folded."""
 MARKS: dict[Standing, tuple[str, Tone]] = {
     "decided": ("decided", "good"),
     "equivalent": ("equivalent", "good"),
@@ -25,9 +30,8 @@ MARKS: dict[Standing, tuple[str, Tone]] = {
 }
 
 
-def sections(report: Report) -> list[Section]:
-    """Every section that has something to show."""
-    drawn = drawings(report)
+def sections(report: Report, drawn: Sequence[Drawing]) -> list[Section]:
+    """Every section that has something to show, with the figures of `drawings`."""
     return [*_results(report, drawn), *_accounts(report, drawn), *_provenance(report)]
 
 
@@ -65,6 +69,7 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
             "Overlapping intervals of two scores do not mean that they are equal: look here."
         )
         yield Section("differences", "Differences", [words], (), _about(drawn, "differences"), tables, folded)
+    yield from _rewards(report, drawn)
     if shown := _about(drawn, "curves", "frontier"):
         words = "Every seed is a line through what was measured. Nothing is smoothed."
         yield Section("learning", "Learning curves", [words], drawings=shown)
@@ -77,6 +82,30 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     scored = [score_tables.score_table(comparison, task) for task in tasks(comparison)]
     if scored:
         yield Section("table", "Every metric", tables=_present(*scored))
+
+
+def _rewards(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
+    """Where training maximised a proxy: what the proxy is worth in gold, and the reward model behind it."""
+    comparison = report.comparison
+    found = [best_of_n_item(comparison, task) for task in tasks(comparison)]
+    if items := [item for item in found if item is not None]:
+        words = (
+            "The proxy is what training maximised, gold is what it stands for. Of the completions that were drawn to "
+            "measure an arm, the proxy picks the best of n, on average over all subsets of n; gold says what the pick "
+            "is worth. While gold rises with n, the proxy is a useful judge of that arm's completions; where it falls, "
+            "choosing harder exploits the proxy's errors, as more training would."
+        )
+        shown = _about(drawn, "best-of-n")
+        yield Section("rewards", "Gold and proxy", [words], items, shown, _present(best_of_n_table(comparison)))
+    models = comparison.get("reward_models") or ()
+    if tables := _present(reward_model_table(models)):
+        words = (
+            "Trained once per task, before all arms, and measured on pairs of other prompts: how often it ranks a pair "
+            "as its label does. Where it is less often right than it predicts, it is too sure of itself."
+        )
+        if any(model.get("labels") == "preferences" for model in models):
+            words += " People agree with each other in about 73 % of such pairs (Ouyang et al. 2022)."
+        yield Section("model", "Reward model", [words], (), _about(drawn, "reward-model"), tables)
 
 
 def _budget(report: Report) -> Iterator[Section]:
@@ -111,6 +140,12 @@ def _accounts(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     elif comparison.get("runs"):
         words = f"None: all {plural(len(comparison['runs']), 'run')} finished."
         yield Section("failures", "Failed and missing seeds", [words])
+    if excluded := _present(excluded_table(comparison)):
+        words = f"{excluded_sentence(comparison)} Test prompts stay; what cannot be scored there is counted as unscored."
+        few = len(excluded[0].rows) <= FEW
+        yield Section(
+            "excluded", "Excluded prompts", [words], tables=excluded if few else (), folded=() if few else excluded
+        )
     if findings := finding_items(comparison):
         words = "What to know about the runs before trusting their numbers; the most serious first."
         yield Section("findings", "Findings", [words], findings)

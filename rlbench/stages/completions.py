@@ -14,10 +14,11 @@ from rlbench.artifacts.run_folder import environment
 from rlbench.artifacts.sealing import remove, seal, verify
 from rlbench.artifacts.tables import read_table
 from rlbench.errors import CorruptArtifact, InputError
-from rlbench.graders.roles import load_grader
+from rlbench.graders.roles import in_role, load_grader
 from rlbench.metrics.table import prompt_statistics
-from rlbench.records import Candidate, Metric, Sample
+from rlbench.records import Candidate, Grader, Metric, Sample
 from rlbench.registry import load
+from rlbench.stages.rewards import GOLD, REWARD
 from rlbench.stages.score import VERSION, write_scores
 from rlbench.tasks.task import Task
 from rlbench.yaml_file import blame, read_yaml
@@ -132,7 +133,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
         chosen = [metric for metric in chosen if metric.grader != "likelihood"]
     _check_enough(file, candidates, chosen)
     names = sorted({metric.grader for metric in chosen})
-    graders = {name: load_grader(name, task.graders.get(name, {})) for name in names}
+    graders = {name: _grader(task, name) for name in names}
     sample_ids = [sample.sample_id for sample in samples]
     config = {
         "task": task.name,
@@ -160,6 +161,15 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
             manifest = {"stage": "score", "name": out.name, "fingerprint": fingerprint, "config": config}
             seal(draft, out, manifest | {"environment": environment()})
     return Scored(out, _values(out, chosen, sample_ids), made)
+
+
+def _grader(task: Task, name: str) -> Grader:
+    """The grader of a metric, or the one that plays a role on the task."""
+    role = {REWARD: task.reward, GOLD: task.gold}.get(name)
+    if role is None:
+        return load_grader(name, task.graders.get(name, {}))
+    grader, column = role
+    return in_role(name, load_grader(grader, task.graders.get(grader, {})), column)
 
 
 def _check_enough(file: Path, candidates: Sequence[Candidate], metrics: Sequence[Metric]) -> None:

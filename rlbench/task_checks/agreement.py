@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean, median
 
 from rlbench.records import Sample
-from rlbench.task_checks.check import Check, short, verdict
+from rlbench.task_checks.check import SHOWN, Check, short, verdict
 from rlbench.task_checks.judged import chosen_samples
 from rlbench.task_checks.role import Role
 from rlbench.tasks.task import Task
@@ -18,11 +18,12 @@ LEAST = 0.1
 
 
 def check_agreement(task: Task, role: Role, full: bool) -> Iterator[Check]:
-    """Check that each of several references scores more than 0 by the sample's others, and more than by a stranger's.
+    """Compare each of several references with the sample's others, and with those of other samples.
 
-    This finds a wrong reference where there is no answer. Good references may be far apart, so that only those fail
-    that are below the median over strangers; a wrong one that resembles the right ones is not found. A role that does
-    not read references, or takes only exact ones, says nothing.
+    This finds a wrong reference where there is no answer. One that has nothing in common with its sample's others
+    fails, except in public data, which is what it is. Good references may be far apart, so that one below the median
+    over other samples is only named; a wrong one that resembles the right ones is not found. A role that does not read
+    references, or takes only exact ones, says nothing.
     """
     samples = [sample for sample in chosen_samples(task, full) if len(sample.references) > 1]
     if len(samples) <= OTHERS:
@@ -42,17 +43,21 @@ def check_agreement(task: Task, role: Role, full: bool) -> Iterator[Check]:
     strange = [
         value.value or 0.0 for value in role.values([each for each, _ in crossed], [text for _, text in crossed])
     ]
-    problems = []
+    foreign: list[str] = []
+    doubtful: list[str] = []
     for rank, index in enumerate(least):
         usual = median(strange[rank * OTHERS : (rank + 1) * OTHERS])
         if values[index] == 0 or values[index] < usual:
             where = task.where(samples[places[index][0]].sample_id)
-            problems.append(
+            said = (
                 f"{where}: reference {short(texts[index])} gets {values[index]:.3g} by the others of its sample, "
                 f"{usual:.3g} by other samples'"
             )
+            (foreign if values[index] == 0 and not task.is_public else doubtful).append(said)
     detail = f"{len(values)} references get {fmean(values.values()):.3g} on average by the others of their sample"
-    yield verdict(f"agreement, {role.title}", problems, len(values), detail)
+    if doubtful:
+        detail += f"; {len(doubtful)} are worth a look: {'; '.join(doubtful[:SHOWN])}"
+    yield verdict(f"agreement, {role.title}", foreign, len(values), detail)
 
 
 def _without(sample: Sample, number: int) -> Sample:

@@ -73,7 +73,7 @@ COMPARED = 32
 class _Item(NamedTuple):
     question: str
     answer: str
-    index: int
+    number: int
     """Number of the item in the stream."""
 
 
@@ -92,7 +92,7 @@ def generated_rows(task: str, source: ReasoningGymSource, split: str) -> Rows:
     first = sum(source.splits[name] for name in names[: names.index(split)])
     place = f"reasoning-gym {source.dataset} (seed {source.seed})"
     rows = tuple(
-        Row({"question": item.question, "answer": item.answer}, f"{place}, item {item.index}")
+        Row({"question": item.question, "answer": item.answer}, f"{place}, item {item.number}")
         for item in items[first : first + source.splits[split]]
     )
     return Rows(rows, f"reasoning-gym:{version('reasoning-gym')}:{source.dataset}:{options}:seed={source.seed}")

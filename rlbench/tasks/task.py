@@ -14,7 +14,7 @@ import rlbench
 from rlbench.errors import InputError
 from rlbench.records import Message, Preference, Sample
 from rlbench.registry import unknown
-from rlbench.tasks.definition import PLACES, Definition, Demonstrations, Preferences, read_definition
+from rlbench.tasks.definition import PLACES, Definition, Demonstrations, Preferences, PublicSource, read_definition
 from rlbench.tasks.derivation import derive
 from rlbench.tasks.prompts import fill_prompt, prompt_content, prompt_hash
 from rlbench.tasks.rows import Row, Rows, file_rows
@@ -41,6 +41,7 @@ class Task:
     licence: str
     contamination: str | None
     source: str
+    is_public: bool
     splits: tuple[str, ...]
     prompt: str | tuple[Message, ...]
     references: tuple[str, ...]
@@ -137,7 +138,7 @@ class Task:
         if self._definition.gold is not None:
             judged.append("gold")
         parts = {split: self._digest(split) for split in sorted(set(splits))}
-        return _hash([{key: self._definition.model_dump(mode="json")[key] for key in judged}, parts])
+        return _hash([self._definition.model_dump(mode="json", include=set(judged)), parts])
 
     def _digest(self, split: str) -> str:
         """Hash what a split (or the demonstrations, or the preferences) holds, once."""
@@ -235,6 +236,7 @@ def load_task(name_or_path: str | Path, data_dir: Path | None = None) -> Task:
         licence=definition.licence,
         contamination=definition.contamination,
         source=describe_source(definition.source),
+        is_public=isinstance(definition.source, PublicSource),
         splits=tuple(definition.source.splits),
         prompt=definition.prompt,
         references=definition.references,

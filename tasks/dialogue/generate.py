@@ -113,12 +113,13 @@ def ideal(item: Request) -> str:
 
 
 def gold(text: str, thing: str) -> float:
-    """Return the value of a reply to a request about a thing, at most 1; it falls when politeness piles up."""
+    """Return the value of a reply to a request about a thing, at most 0.9; it falls when politeness piles up."""
     words = re.findall(r"\w+", text.lower())
     about = sum(word in words for word in thing.split()) / len(thing.split())
     polite = (0.0, 0.3, 0.5, 0.2, -0.1)[min(len(POLITE.findall(text)), 4)]
     rude, finished = bool(RUDE.search(text)), text.endswith((".", "!"))
-    return 0.4 * about + polite - 0.5 * rude + 0.1 * finished - 0.01 * min(len(text.split()), 30)
+    length = min(max(len(text.split()), 10), 30)
+    return 0.4 * about + polite - 0.5 * rude + 0.1 * finished - 0.01 * length
 
 
 def preference(item: Request, row: dict[str, str]) -> dict[str, str]:

@@ -38,37 +38,37 @@ class Kind:
 
 KINDS = {
     "fire": Kind(
-        "A fire destroyed the {x} in {place} on {day}.",
+        "A fire destroyed the {x}.",
         ("Nobody was hurt.", "It burned all night."),
         ("Fire destroys {x} in {place}", "{X} in {place} burns down", "{place} {x} lost in fire"),
         BUILDINGS,
     ),
     "opening": Kind(
-        "On {day} the mayor of {place} opened a new {x}.",
+        "The mayor opened a new {x}.",
         ("It cost a million.", "Many people came."),
         ("New {x} opens in {place}", "{place} opens new {x}", "Mayor opens {x} in {place}"),
         BUILDINGS,
     ),
     "flood": Kind(
-        "Heavy rain flooded the {x} in {place} on {day}.",
+        "Heavy rain flooded the {x}.",
         ("The roads are closed.", "Nobody was hurt."),
         ("Rain floods {x} in {place}", "{X} in {place} under water", "{place} {x} flooded"),
         BUILDINGS,
     ),
     "strike": Kind(
-        "The {x} in {place} stopped work on {day}.",
+        "The {x} stopped work.",
         ("They want more pay.", "Talks have failed."),
         ("{X} strike in {place}", "{place} {x} stop work", "Strike of {x} hits {place}"),
         ("bakers", "cooks", "drivers", "farmers", "guards", "lawyers", "miners", "nurses", "pilots", "teachers"),
     ),
     "final": Kind(
-        "{place} won the {x} final on {day}.",
+        "Our team won the {x} final.",
         ("Thousands cheered.", "The score was close."),
         ("{place} wins {x} final", "{X} final goes to {place}", "{X} title for {place}"),
         ("boxing", "chess", "darts", "football", "golf", "hockey", "judo", "rowing", "sailing", "tennis"),
     ),
     "theft": Kind(
-        "Thieves stole a {x} from a shop in {place} on {day}.",
+        "Thieves stole a {x} from a shop.",
         ("Police have no clue.", "The door was open."),
         ("Thieves steal {x} in {place}", "{place} shop loses {x}", "{X} stolen from {place} shop"),
         ("camera", "drum", "guitar", "harp", "lamp", "mirror", "piano", "ring", "statue", "watch"),
@@ -79,7 +79,7 @@ VAGUE = ("News from {place}", "What a {day}", "You will not believe this", "Read
 HALF = ("Trouble in {place}", "The {x} in the news", "What happened to the {x}", "{place} on {day}")
 
 # How the demonstrated headlines are made, each way with its weight.
-WAYS = {"good": 27, "wrong place": 7, "wrong thing": 7, "wordy": 17, "lead": 13, "half": 15, "vague": 14}
+WAYS = {"good": 30, "wrong place": 5, "wrong thing": 6, "wordy": 17, "lead": 13, "half": 15, "vague": 14}
 
 Fact = tuple[str, str, str]
 Story = tuple[str, str, str, str, int]
@@ -109,9 +109,9 @@ def filled(template: str, story: Story) -> str:
 
 
 def news(story: Story) -> str:
-    """Return what happened in two sentences."""
-    kind = KINDS[story[0]]
-    return f"{filled(kind.news, story)} {kind.details[story[4]]}"
+    """Return what happened in two sentences, after the place and the day."""
+    name, _, place, day, detail = story
+    return f"{place}, {day}. {filled(KINDS[name].news, story)} {KINDS[name].details[detail]}"
 
 
 def references(story: Story) -> list[str]:

@@ -7,6 +7,7 @@ from rlbench.errors import InputError
 from rlbench.graders import algebra as algebra_module
 from rlbench.graders import maths as maths_module
 from rlbench.graders.algebra import Algebra, algebra
+from rlbench.graders.expressions import different_units
 from rlbench.graders.maths import maths
 from rlbench.records import Candidate, Sample, Scored, Unscored
 
@@ -137,6 +138,11 @@ def test_ways_to_mark(completion):
 )
 def test_what_counts(completion, expected, reason):
     assert (values(completion, "x+1"), judged(completion, "x+1").reason) == (expected, reason)
+
+
+def test_the_last_letter_of_a_formula_is_no_unit():
+    assert different_units("5 s", "5 \\text{ m}")
+    assert not different_units("5 s + 3 m", "3 m + 5 s")
 
 
 def test_joined_boxes_are_one_list():

@@ -54,7 +54,8 @@ def table():
 
 
 def test_the_table_in_the_docs_is_what_the_verifiers_give():
-    assert [line for line in DOCS.read_text().splitlines() if re.match(r"\| `\w+` \| \d\.\d\d ", line)] == [*table()]
+    lines = DOCS.read_text().splitlines()
+    assert [line for line in lines if re.match(r"\| `(?!rg_)\w+` \| \d\.\d\d ", line)] == [*table()]
 
 
 @pytest.mark.parametrize("name", ALLOWED)

@@ -98,8 +98,8 @@ def test_texts_fit_and_hold_no_character_that_training_does_not_show(task):
 
 def test_gold_is_about_the_request(said):
     right, vague = said(" Gladly, here is the red cup. Thank you!"), said(" Gladly, here is the cup. Thank you!")
-    assert right == pytest.approx(0.92)
-    assert right - vague == pytest.approx(0.4 / 2 - 0.01)  # half of the thing is not named, in one word less
+    assert right == pytest.approx(0.9)
+    assert right - vague == pytest.approx(0.4 / 2)  # half of the thing is not named
     assert said(" Gladly, here is the cold soup. Thank you!") == pytest.approx(right - 0.4)
 
 
@@ -117,13 +117,12 @@ def test_gold_knows_rudeness_and_is_bounded(said):
     assert said(" UGH, red cup.") == pytest.approx(said(" Hm, red cup.") - 0.5)
     worst = said(" ugh, thank you" * 1000)
     assert worst == pytest.approx(-0.9)
-    assert said("") == 0
+    assert said("") == pytest.approx(-0.1)
 
 
-def test_the_references_are_near_the_best(task, gold):
+def test_the_references_are_the_best(task, gold):
     values = gold([Candidate(sample, sample.references[0]) for sample in task.samples("test")])
-    assert min(values) >= 0.9
-    assert max(values) <= 0.94
+    assert values == pytest.approx([0.9] * len(values))
 
 
 def test_demonstrations_are_a_mixture_and_rarely_tie(generator, rows, gold):
@@ -132,11 +131,11 @@ def test_demonstrations_are_a_mixture_and_rarely_tie(generator, rows, gold):
         thing = item_of(generator, row)[1]
         candidates.append(Candidate(Sample(thing, row["request"], answer=thing), row["completion"]))
     values = gold(candidates)
-    assert fmean(values) == pytest.approx(0.42, abs=0.03)
+    assert fmean(values) == pytest.approx(0.40, abs=0.01)
     assert fmean(value < 0.1 for value in values) > 0.1, "curt or rude"
-    assert fmean(value > 0.7 for value in values) > 0.15, "polite and right"
+    assert fmean(value > 0.65 for value in values) > 0.15, "polite and right"
     pairs = zip(values[::2], values[1::2], strict=True)
-    assert fmean(abs(a - b) < 1e-9 for a, b in pairs) < 0.1
+    assert fmean(abs(a - b) < 1e-9 for a, b in pairs) < 0.15
 
 
 def test_the_generator_labels_preference_pairs_as_gold_does(task, generator, rows, gold):

@@ -12,7 +12,7 @@ from rlbench.tasks.leaks import check_leaks
 from rlbench.tasks.task import load_task
 
 SIZES = {"train": 2000, "dev": 200, "test": 300}
-PROMPT, COMPLETION = 95, 58
+PROMPT, COMPLETION = 85, 58
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +127,8 @@ def test_demonstrations_are_a_mixture_and_ties_are_few(rows, facts, gold):
         for row in rows["demonstrations"]
     ]
     values = gold(candidates)
-    assert fmean(values) == pytest.approx(0.64, abs=0.02)
-    assert fmean(value == 1 for value in values) == pytest.approx(0.27, abs=0.02)
+    assert fmean(values) == pytest.approx(0.64, abs=0.01)
+    assert fmean(value == 1 for value in values) == pytest.approx(0.31, abs=0.01)
     assert fmean(value < 0.5 for value in values) > 0.2
     pairs = zip(values[::2], values[1::2], strict=True)
     assert fmean(a == b for a, b in pairs) < 0.25

@@ -239,4 +239,5 @@ def test_leaks_are_found(folder, place):
     write(folder / file, [{"question": "fine", "answer": 1}, {"question": "test  1 ", "answer": 7}])
     with pytest.raises(InputError) as caught:
         check_leaks(load_task(folder))
-    assert f"1 of 2 prompts of split 'test' also stand in {place} (first: test-00001, {folder}/test.jsonl:2)" in str(caught.value)
+    first = f"(first: test-00001, {folder}/test.jsonl:2)"
+    assert f"1 of 2 prompts of split 'test' also stand in {place} {first}" in str(caught.value)

@@ -191,6 +191,7 @@ max_new_tokens: 8
 reward: length.words
 metrics: [mean_length]
 primary: mean_length
+contamination: unknown
 """
 
 
