@@ -92,7 +92,7 @@ def test_a_bigger_budget_of_one_arm_keeps_the_prompt_order_of_all(plan):
     """The order is made for the largest budget; smaller ones use its beginning."""
     entry = {"name": "grpo", "budget": {"completions": 128}}
     made = plan(algorithms=["ppo", entry])
-    assert made.prompts(made.tasks["digits"]).config["prompts"] == 32
+    assert made.parts.prompts(made.tasks["digits"]).config["prompts"] == 32
     assert made.train(GRPO0).config["prompts"] == 32
     assert made.train(Run("digits", "ppo", 0)).config["prompts"] == 16
 
@@ -109,7 +109,7 @@ def test_a_bigger_budget_of_one_arm_keeps_the_prompt_order_of_all(plan):
             "ratio and KL would be about another policy than the one that sampled",
         ),
         (["algorithms=[{name: grpo, beta: 0.1, kl_estimator: k1}]"], "algorithms", "its expected gradient is 0"),
-        (["tasks=[arithmetics]"], "tasks", "task 'arithmetics' does not exist (known: arithmetic, code, gsm8k"),
+        (["tasks=[arithmetics]"], "tasks", "task 'arithmetics' does not exist (known: arithmetic, cnn_dailymail, code"),
         (["tasks=[./nowhere]"], "tasks", "task folder ./nowhere does not exist"),
         (["evaluation.metrics=[matched, rougel]"], "evaluation", "metric 'rougel' does not exist"),
         (["comparison.primary=rightness"], "comparison", "metric 'rightness' does not exist"),
@@ -177,5 +177,5 @@ def test_test_prompts_in_training_are_refused(plan, new_task, tmp_path):
     task = new_task(tmp_path / "leaky")
     with (task / "train.jsonl").open("a") as file:
         file.write((task / "test.jsonl").read_text().splitlines()[3] + "\n")
-    with pytest.raises(InputError, match=r"1 of 24 prompts of split 'test' also stand in train \(first: test-00003\)"):
+    with pytest.raises(InputError, match=r"1 of 24 prompts of split 'test' also stand in train \(first: test-00003,"):
         plan([f"tasks=[{task}]"])

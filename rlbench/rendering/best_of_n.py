@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlbench.rendering import quantity
+from rlbench.rendering.pair import tasks
 from rlbench.rendering.rewards import best_of_n_curves, highest_gold
 from rlbench.rendering.section import Item
 from rlbench.rendering.text import joined, label, visible
@@ -29,7 +30,7 @@ def best_of_n_item(comparison: Mapping[str, Any], task: str) -> Item | None:
     if not past:
         words += " Gold does not fall as n grows."
     mark = "gold falls" if falls else "gold rises" if min(changes.values()) > 0 else "no clear gain"
-    return Item(words, mark, "bad" if falls else "", visible(task))
+    return Item(words, mark, "bad" if falls else "", visible(task) if len(tasks(comparison)) > 1 else "")
 
 
 def _range(changes: Mapping[str, float]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
+from rlbench.rendering.figures import Drawing
 from rlbench.rendering.findings import pointer
 from rlbench.rendering.page import checks, facts, is_file_name
 from rlbench.rendering.report import Report
@@ -29,8 +30,8 @@ def render_markdown(report: Report, drawn: Sequence[Drawing], folder: str) -> st
     lines += [" · ".join([*found, *(f"{_sign(item)} {item.text}" for item in checks(comparison))]), ""]
     lines += [*(f"- {escaped(item.text)}" for item in verdict_items(report)), ""]
     lines += [f"[{escaped(item.text)}](#findings)\n" for item in pointer(comparison)]
-    for section in sections(report):
-        lines += _section(section, figure_paths)
+    for section in sections(report, drawn):
+        lines += _section(section, folder)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 
@@ -50,16 +51,14 @@ def _item(item: Item) -> str:
     return "- " + ": ".join(part for part in parts if part)
 
 
-def _section(section: Section, figure_paths: Mapping[str, str]) -> Iterator[str]:
+def _section(section: Section, folder: str) -> Iterator[str]:
     yield from (f"## {section.title}", "")
     for paragraph in section.paragraphs:
         yield from (escaped(paragraph), "")
     yield from map(_item, section.items)
     yield ""
     for drawing in section.drawings:
-        if drawing.name in figure_paths:
-            title = escaped(drawing.title).replace("[", "\\[").replace("]", "\\]")
-            yield from (f"![{title}](<{figure_paths[drawing.name]}>)", "")
+        yield from (f"![{_bracketed(drawing.title)}](<{folder}/{drawing.name}.svg>)", "")
     for table in section.tables:
         yield from _table(table, named=len(section.tables) > 1)
     if section.code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,11 +34,12 @@ def reward_model_panels(comparison: Mapping[str, Any], task: str) -> str | None:
 
 def _calibration(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
     axes.plot([50, 100], [50, 100], color=palette.MUTED, linewidth=1, linestyle="--", zorder=1)
+    most = max((row["count"] for row in bins), default=1)
     for row in bins:
-        across = 100 * float(row["predicted"])
+        across, size = 100 * float(row["predicted"]), 3.0 + 6.0 * math.sqrt(row["count"] / most)
         axes.plot([across] * 2, [100 * row["low"], 100 * row["high"]], color=palette.ARMS[0], linewidth=1.4, zorder=2)
-        axes.plot([across], [100 * row["observed"]], "o", color=palette.ARMS[0], markersize=5, markeredgewidth=0)
-    axes.set_title("calibration", fontsize=8.5, pad=5)
+        axes.plot([across], [100 * row["observed"]], "o", color=palette.ARMS[0], markersize=size, markeredgewidth=0)
+    axes.set_title("calibration; larger: more pairs", fontsize=8.5, pad=5)
     axes.set_xlabel("predicted: how sure of its choice, %", fontsize=8)
     axes.set_ylabel("observed: how often right, %", fontsize=8)
     axes.set_xlim(49, 101)

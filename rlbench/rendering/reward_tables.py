@@ -9,7 +9,7 @@ from rlbench.rendering import quantity
 from rlbench.rendering.pair import tasks
 from rlbench.rendering.rewards import Curve, best_of_n_curves, highest_gold
 from rlbench.rendering.table import Cell, Column, Table, numeric, plain
-from rlbench.rendering.text import label, visible
+from rlbench.rendering.text import label, plural, visible
 
 LABELS = {"gold": "the gold reward", "preferences": "people's preferences"}
 
@@ -22,12 +22,14 @@ def best_of_n_table(comparison: Mapping[str, Any]) -> Table | None:
         return None
     columns = [
         *plain("arm", "task"),
-        *numeric("proxy of one", "gold of one", "n", "proxy of the best", "gold of the best"),
-        Column("highest gold at n", numeric=True, hint="a smaller n than the last: choosing harder costs gold"),
-        Column("KL at most, nats", numeric=True, hint="how far choosing the best of n moves an arm away from itself"),
-        *numeric("prompts"),
+        *numeric("proxy, n = 1", "gold, n = 1", "n", "proxy, best of n", "gold, best of n"),
+        Column("gold highest at n", numeric=True, hint="a smaller n than the last: choosing harder costs gold"),
     ]
-    note = "Best: the one of n completions that the proxy puts first. Every prompt counts whose completions both judge."
+    last = max((curve[-1] for _, curves in found for curve in curves.values()), key=lambda row: int(row["n"]))
+    note = (
+        "Prompts count if both rewards judge all their completions in every seed. Choosing the best of "
+        f"{last['n']} moves an arm by at most {quantity.number(last.get('kl_nats'), '')} nats of KL."
+    )
     return Table("Best of n", columns, rows, note)
 
 
@@ -38,12 +40,10 @@ def _best_of_n_row(arm: str, task: str, curve: Curve) -> list[Cell]:
         Cell(visible(task)),
         _reward(one, "proxy"),
         _reward(one, "gold"),
-        _count(most["n"]),
+        Cell(quantity.count(most["n"]), plural(int(most["prompts"]), "prompt"), sort=most["n"]),
         _reward(most, "proxy"),
         _reward(most, "gold"),
         Cell(quantity.count(top), sort=top, tone="warning" if top < most["n"] else ""),
-        Cell(quantity.number(most.get("kl_nats"), ""), sort=most.get("kl_nats")),
-        _count(most.get("prompts")),
     ]
 
 
@@ -63,15 +63,16 @@ def reward_model_table(models: Sequence[Mapping[str, Any]]) -> Table | None:
         return None
     columns = [
         *plain("task", "labels"),
-        *numeric("training pairs", "labels turned round", "held-out pairs", "members", "accuracy, %"),
-        Column("members' accuracies, %", numeric=True),
+        *numeric("training pairs", "labels turned round", "held-out pairs", "accuracy, %", "each member, %"),
     ]
-    return Table("Reward models", columns, [_reward_model_row(model) for model in models])
+    note = "Worth: as many independent pairs say as much, because pairs of one prompt resemble each other."
+    return Table("Reward models", columns, [_reward_model_row(model) for model in models], note)
 
 
 def _reward_model_row(model: Mapping[str, Any]) -> list[Cell]:
     members, effective, held_out = model.get("members") or (), model.get("effective"), model.get("held_out")
     fewer = quantity.known(effective) and quantity.known(held_out) and round(effective) < held_out
+    shown = ", ".join(quantity.number(member.get("value"), "fraction") for member in members)
     accuracy, low, high = (model.get(name) for name in ("accuracy", "low", "high"))
     return [
         Cell(visible(str(model.get("task")))),
@@ -79,9 +80,8 @@ def _reward_model_row(model: Mapping[str, Any]) -> list[Cell]:
         _count(model.get("pairs")),
         Cell(quantity.percent(float(model.get("noise") or 0)), sort=model.get("noise")),
         Cell(quantity.count(held_out), f"worth {quantity.count(effective)}" if fewer else "", sort=held_out),
-        _count(len(members)),
         Cell(
             quantity.number(accuracy, "fraction"), quantity.interval(low, high, "fraction"), sort=accuracy, tone="best"
         ),
-        Cell(", ".join(quantity.number(member.get("value"), "fraction") for member in members)),
+        Cell(shown if len(members) > 1 else "one model", tone="" if len(members) > 1 else "muted"),
     ]

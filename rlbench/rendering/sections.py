@@ -141,7 +141,9 @@ def _accounts(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
         words = f"None: all {plural(len(comparison['runs']), 'run')} finished."
         yield Section("failures", "Failed and missing seeds", [words])
     if excluded := _present(excluded_table(comparison)):
-        words = f"{excluded_sentence(comparison)} Test prompts stay; what cannot be scored there is counted as unscored."
+        words = (
+            f"{excluded_sentence(comparison)} Test prompts stay; what cannot be scored there is counted as unscored."
+        )
         few = len(excluded[0].rows) <= FEW
         yield Section(
             "excluded", "Excluded prompts", [words], tables=excluded if few else (), folded=() if few else excluded

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlbench.rendering import quantity
+from rlbench.rendering.excluded import excluded_sentence
 from rlbench.rendering.findings import finding_items
 from rlbench.rendering.pair import arms, primary_metrics, scores, tasks
 from rlbench.rendering.text import label, plural, shortened, visible
@@ -25,6 +26,8 @@ def render_terminal(comparison: Mapping[str, Any]) -> str:
         blocks.append(_differences(comparison))
     lead, *sentences = verdict_sentences(comparison)
     blocks.append("\n".join([textwrap.fill(lead, WIDTH), *(_item(sentence) for sentence in sentences)]))
+    if excluded := excluded_sentence(comparison):
+        blocks.append(textwrap.fill(excluded, WIDTH))
     findings = [
         _item(": ".join(part for part in (item.mark, item.subject, item.text) if part), "! ")
         for item in finding_items(comparison)

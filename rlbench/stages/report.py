@@ -12,12 +12,13 @@ from rlbench.artifacts.call import Call
 from rlbench.artifacts.files import read_json, read_jsonl, write_json
 from rlbench.artifacts.sealing import MANIFEST
 from rlbench.records import Outcome
-from rlbench.rendering.figures import figures
+from rlbench.rendering.figures import drawings
 from rlbench.rendering.markdown import render_markdown
 from rlbench.rendering.page import render_html
 from rlbench.rendering.report import Report, RunRecord
 
-VERSION = 2
+VERSION = 3
+FIGURES = "figures"
 DOWNLOADS = {"comparison (JSON)": "comparison.json", "differences (CSV)": "estimates.csv", "scores (CSV)": "scores.csv"}
 
 
@@ -46,13 +47,12 @@ def run(call: Call) -> Mapping[str, Any]:
 
 def write_report(folder: Path, report: Report) -> None:
     """Write index.html, report.md with its figures, comparison.json and the CSV files into `folder`."""
-    drawn = figures(report)
-    (folder / "figures").mkdir()
-    for name, svg in drawn.items():
-        (folder / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
-    (folder / "index.html").write_text(render_html(report), encoding="utf-8")
-    markdown = render_markdown(report, {name: f"figures/{name}.svg" for name in drawn})
-    (folder / "report.md").write_text(markdown, encoding="utf-8")
+    drawn = drawings(report)
+    (folder / FIGURES).mkdir()
+    for drawing in drawn:
+        (folder / FIGURES / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
+    (folder / "index.html").write_text(render_html(report, drawn), encoding="utf-8")
+    (folder / "report.md").write_text(render_markdown(report, drawn, FIGURES), encoding="utf-8")
     write_json(folder / "comparison.json", report.comparison)
     for key in ("estimates", "scores"):
         _frame(report.comparison[key]).to_csv(folder / f"{key}.csv", index=False)

@@ -1,8 +1,10 @@
-"""Example comparisons and reports: complete, completions only, failed seed, failed audit, hostile."""
+"""Example comparisons and reports: complete, proxy and gold, completions only, failed seed, failed audit, hostile."""
 
 import copy
 import itertools
+import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -221,6 +223,54 @@ def make_report(comparison):
     )
 
 
+def add_rewards(comparison, ensemble=3, falling=("ppo",)):
+    """The keys of an experiment that trains on a proxy; gold falls as n grows for the arms in `falling`."""
+    tasks, names = [row["task"] for row in comparison["fingerprints"]], [arm["name"] for arm in comparison["arms"]]
+    best = []
+    for task, (place, arm), n in itertools.product(tasks, enumerate(names), (8, 1, 2, 3, 4, 5, 6, 7)):
+        octaves = math.log2(n)
+        gold = 0.5 + 0.05 * place + (0.06 * octaves if arm not in falling else 0.06 * octaves * (1.5 - octaves))
+        proxy = 0.2 + 0.1 * place + 0.4 * octaves
+        best.append(
+            {"task": task, "arm": arm, "n": n, "kl_nats": math.log(n) - (n - 1) / n, "prompts": 500}
+            | {"proxy": proxy, "proxy_low": proxy - 0.05, "proxy_high": proxy + 0.05}
+            | {"gold": gold, "gold_low": gold - 0.02, "gold_high": gold + 0.02}
+        )
+    share = {"low": 0.66, "high": 0.76, "count": 500, "effective": 410.0}
+    bins = [
+        {"predicted": 0.525 + 0.05 * place, "observed": seen, "low": seen - 0.1, "high": min(1.0, seen + 0.1), "count": 9}
+        for place, seen in enumerate((0.51, 0.6, 0.64, 0.7, 0.69, 0.8, 0.86, 0.85, 0.93, 0.97))
+    ]
+    comparison.update(
+        rewards=[{"task": task, "proxy": "reward_model.reward", "gold": "composite.total"} for task in tasks],
+        best_of_n=best,
+        reward_models=[
+            {"task": task, "labels": "gold", "pairs": 2000, "held_out": 500, "noise": 0.1, "accuracy": 0.712, **share}
+            | {"members": [{"value": 0.68 + 0.01 * i, **share} for i in range(ensemble)], "calibration": bins}
+            for task in tasks
+        ],
+        excluded=[
+            {"task": task, "reason": reason, "prompts": prompts}
+            for task in tasks
+            for reason, prompts in (("a program that answers None passes", 5), ("the reference fails", 7))
+        ],
+    )
+    return comparison
+
+
+def add_gold(report):
+    """Curves in which gold was measured beside the reward; it rises half as much."""
+    runs = [
+        replace(run, curve=[row | {"gold_mean": _half(row["reward_mean"]), "dev_gold": _half(row["dev_reward"])} for row in run.curve])
+        for run in report.runs
+    ]
+    return replace(report, runs=runs)
+
+
+def _half(value):
+    return None if value is None else value / 2
+
+
 @pytest.fixture
 def comparison():
     return make_comparison()
@@ -229,6 +279,12 @@ def comparison():
 @pytest.fixture
 def report(comparison):
     return make_report(comparison)
+
+
+@pytest.fixture
+def proxied(comparison):
+    """A report on a task that was trained on a proxy."""
+    return add_gold(make_report(add_rewards(comparison)))
 
 
 @pytest.fixture
@@ -274,8 +330,11 @@ def completions_only():
 @pytest.fixture
 def hostile(comparison):
     evil = "<script>alert('x')</script>\"$\\frac{&\u202e|](javascript:1)\x1b[31m"
-    text = copy.deepcopy(comparison)
-    for rows, key in ((text["arms"], "name"), (text["scores"], "arm"), (text["runs"], "arm")):
+    text = add_rewards(copy.deepcopy(comparison))
+    text["rewards"][0].update(proxy=evil, gold=evil)
+    text["reward_models"][0]["labels"] = evil
+    text["excluded"][0]["reason"] = evil
+    for rows, key in ((text["arms"], "name"), *((text[name], "arm") for name in ("scores", "runs", "best_of_n"))):
         for row in rows:
             row[key] = evil if row[key] == "dpo" else row[key]
     for row in text["estimates"]:
@@ -287,7 +346,7 @@ def hostile(comparison):
         {"name": evil, "severity": "serious", "arm": evil, "task": evil, "seeds": [2], "step": 1, "text": evil},
     ]
     text["runs"][0].update(status="failed", detail=evil + "\u2028</script>")
-    report = make_report(text)
+    report = add_gold(make_report(text))
     return Report(
         text, report.runs, {**report.definitions, evil: {evil: evil}}, {evil: evil}, evil, {evil: "javascript:alert(1)"}
     )

@@ -51,7 +51,7 @@ def probed(page):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 500])
 def test_sorting_and_filtering_work_and_nothing_is_requested(report, tmp_path, width):
-    dom, console = visit(probed(render_html(report)), tmp_path, width)
+    dom, console = visit(probed(render_html(report, drawings(report))), tmp_path, width)
     assert console == []
     title = re.search(r"<title>PROBE (.*?)</title>", dom).group(1)
     assert title.split("; ") == [
@@ -67,7 +67,7 @@ def test_sorting_and_filtering_work_and_nothing_is_requested(report, tmp_path, w
 
 @pytest.mark.slow
 def test_hostile_text_runs_nothing(hostile, tmp_path):
-    dom, console = visit(render_html(hostile), tmp_path)
+    dom, console = visit(render_html(hostile, drawings(hostile)), tmp_path)
     assert console == []
     assert "&lt;script&gt;alert" in dom
     assert dom.count("<script") == 2
@@ -75,7 +75,7 @@ def test_hostile_text_runs_nothing(hostile, tmp_path):
 
 @pytest.mark.slow
 def test_the_policy_stops_a_script_that_it_does_not_name(report, tmp_path):
-    page = render_html(report).replace("</body>", "<script>document.title = 'owned'</script></body>")
+    page = render_html(report, drawings(report)).replace("</body>", "<script>document.title = 'owned'</script></body>")
     dom, console = visit(page, tmp_path)
     assert "<title>owned" not in dom
     assert any("Content Security Policy" in line for line in console)

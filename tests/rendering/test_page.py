@@ -51,13 +51,13 @@ def words(page):
 
 
 def test_the_page_is_well_formed_and_the_same_twice(any_report):
-    page = render_html(any_report)
+    page = render_html(any_report, drawings(any_report))
     Reader(page)
-    assert page == render_html(any_report)
+    assert page == render_html(any_report, drawings(any_report))
 
 
 def test_the_policy_names_the_only_script(any_report):
-    page = render_html(any_report)
+    page = render_html(any_report, drawings(any_report))
     metas = [attributes for tag, attributes in Reader(page).tags if tag == "meta"]
     policy = next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-")
@@ -67,7 +67,7 @@ def test_the_policy_names_the_only_script(any_report):
 
 
 def test_nothing_is_loaded_and_no_handler_is_inline(any_report):
-    page = render_html(any_report)
+    page = render_html(any_report, drawings(any_report))
     assert "http" not in page.replace("http-equiv", "")
     for tag, attributes in Reader(page).tags:
         assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form"}
@@ -77,7 +77,7 @@ def test_nothing_is_loaded_and_no_handler_is_inline(any_report):
 
 
 def test_hostile_text_stays_text(hostile):
-    page = render_html(hostile)
+    page = render_html(hostile, drawings(hostile))
     reader = Reader(page)
     assert len([tag for tag, _ in reader.tags if tag == "script"]) == 2
     assert not {"\u202e", "\x1b"} & set(page.split('id="data">')[0])
@@ -89,14 +89,14 @@ def test_hostile_text_stays_text(hostile):
 
 
 def test_the_embedded_data_are_the_record(hostile):
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', render_html(hostile))
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', render_html(hostile, drawings(hostile)))
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text)["comparison"] == json.loads(json.dumps(hostile.comparison))
     assert embedded_json({"x": float("nan"), "y": (1, float("inf"))}) == '{"x":null,"y":[1,null]}'
 
 
 def test_the_sections_of_a_full_report_are_in_order(report):
-    assert [section.anchor for section in sections(report)] == [
+    assert [section.anchor for section in sections(report, drawings(report))] == [
         "budget",
         "scores",
         "differences",
@@ -117,7 +117,7 @@ def test_the_sections_of_a_full_report_are_in_order(report):
 
 
 def test_the_numbers_are_those_of_the_record(report):
-    text = words(render_html(report))
+    text = words(render_html(report, drawings(report)))
     for score in report.comparison["scores"]:
         if score["metric"] == "correctness":
             low, high = 100 * score["low"], 100 * score["high"]
@@ -131,7 +131,7 @@ def test_the_numbers_are_those_of_the_record(report):
 
 
 def test_a_full_report_says_that_everything_matched(report):
-    text = words(render_html(report))
+    text = words(render_html(report, drawings(report)))
     for part in (
         "✓ Budgets match",
         "✓ 20 of 20 runs finished",
@@ -147,7 +147,7 @@ def test_a_full_report_says_that_everything_matched(report):
 
 
 def test_a_failed_seed_is_counted_and_nothing_is_ranked(failed_seed):
-    text = words(render_html(failed_seed))
+    text = words(render_html(failed_seed, drawings(failed_seed)))
     assert "✗ 19 of 20 runs finished" in text
     assert "✗ diverged at step 31" in text
     assert "4 of 5 seeds" in text
@@ -156,7 +156,7 @@ def test_a_failed_seed_is_counted_and_nothing_is_ranked(failed_seed):
 
 
 def test_a_failed_audit_is_said_in_words(failed_audit):
-    text = words(render_html(failed_audit))
+    text = words(render_html(failed_audit, drawings(failed_audit)))
     assert "✗ Budget audit failed" in text
     assert "✗ off budget 1 of 5 runs" in text
     assert "100 to 8,192" in text
@@ -164,14 +164,14 @@ def test_a_failed_audit_is_said_in_words(failed_audit):
 
 
 def test_completions_only_have_no_sections_about_training(completions_only):
-    assert [section.anchor for section in sections(completions_only)] == [
+    assert [section.anchor for section in sections(completions_only, drawings(completions_only))] == [
         "scores",
         "differences",
         "table",
         "signature",
         "method",
     ]
-    assert "they do not say what training again would give" in words(render_html(completions_only))
+    assert "they do not say what training again would give" in words(render_html(completions_only, drawings(completions_only)))
 
 
 def test_an_empty_comparison_still_gives_a_page():
@@ -189,7 +189,7 @@ def test_markdown_links_its_figures_and_shows_the_same_numbers(report):
     text = render_markdown(report, paths)
     assert text == render_markdown(report, paths)
     assert re.findall(r"!\[[^\]]*\]\(<([^>]*)>\)", text) == [
-        f"figures/{drawing.name}.svg" for section in sections(report) for drawing in section.drawings
+        f"figures/{drawing.name}.svg" for section in sections(report, drawings(report)) for drawing in section.drawings
     ]
     for score in report.comparison["scores"]:
         if score["metric"] == "correctness":
@@ -200,7 +200,7 @@ def test_markdown_links_its_figures_and_shows_the_same_numbers(report):
 
 def test_markdown_tables_are_rectangular(any_report):
     widths = []
-    for line in [*render_markdown(any_report, {}).splitlines(), ""]:
+    for line in [*render_markdown(any_report, [], "figures").splitlines(), ""]:
         if line.startswith("| "):
             widths.append(len(re.findall(r"(?<!\\)\|", line)))
         else:
@@ -209,7 +209,7 @@ def test_markdown_tables_are_rectangular(any_report):
 
 
 def test_hostile_markdown_stays_text(hostile):
-    text = render_markdown(hostile, {})
+    text = render_markdown(hostile, [], "figures")
     outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", text, flags=re.DOTALL | re.MULTILINE)
     assert "<script" not in outside
     assert "](javascript" not in outside
@@ -219,5 +219,5 @@ def test_hostile_markdown_stays_text(hostile):
 
 def test_code_cannot_leave_its_fence():
     report = Report({"kind": "experiment"}, reproduce="a\n```\n# b")
-    assert "````\na\n```\n# b\n````" in render_markdown(report, {})
+    assert "````\na\n```\n# b\n````" in render_markdown(report, [], "figures")
     assert Section("a", "b").code == ""
