@@ -183,6 +183,7 @@ def logged(tmp_path_factory):
             checkpoint_every=100,
             checkpoints=Checkpoints(work),
             preferences=Checkpoints(work, "preferences"),
+            gold=lambda ones: Rewards([0.5 for _ in ones]),
         )
         loop = OfflineLoop if algorithm.data == "preferences" else OnlineLoop
         curve = loop(algorithm, job).run().curve

@@ -13,6 +13,7 @@ from rlbench.rendering.method import method_paragraphs
 from rlbench.rendering.pair import Standing, pairs, tasks
 from rlbench.rendering.report import Report
 from rlbench.rendering.reward_tables import best_of_n_table, reward_model_table
+from rlbench.rendering.rewards import rewards_of
 from rlbench.rendering.section import Item, Section
 from rlbench.rendering.table import Table, Tone
 from rlbench.rendering.text import plural, visible
@@ -72,6 +73,8 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     yield from _rewards(report, drawn)
     if shown := _about(drawn, "curves", "frontier"):
         words = "Every seed is a line through what was measured. Nothing is smoothed."
+        if any(rewards_of(comparison, task) for task in tasks(comparison)):
+            words += " Where the proxy goes on rising while gold falls, the policy exploits the proxy."
         yield Section("learning", "Learning curves", [words], drawings=shown)
     if shown := _about(drawn, "diagnostics"):
         words = (

@@ -229,7 +229,7 @@ def add_rewards(comparison, ensemble=3, falling=("ppo",)):
     best = []
     for task, (place, arm), n in itertools.product(tasks, enumerate(names), (8, 1, 2, 3, 4, 5, 6, 7)):
         octaves = math.log2(n)
-        gold = 0.5 + 0.05 * place + (0.06 * octaves if arm not in falling else 0.06 * octaves * (1.5 - octaves))
+        gold = 0.5 + 0.05 * place + octaves * (0.06 + 0.004 * place if arm not in falling else 0.06 * (1.5 - octaves))
         proxy = 0.2 + 0.1 * place + 0.4 * octaves
         best.append(
             {"task": task, "arm": arm, "n": n, "kl_nats": math.log(n) - (n - 1) / n, "prompts": 500}
@@ -238,7 +238,13 @@ def add_rewards(comparison, ensemble=3, falling=("ppo",)):
         )
     share = {"low": 0.66, "high": 0.76, "count": 500, "effective": 410.0}
     bins = [
-        {"predicted": 0.525 + 0.05 * place, "observed": seen, "low": seen - 0.1, "high": min(1.0, seen + 0.1), "count": 9}
+        {
+            "predicted": 0.525 + 0.05 * place,
+            "observed": seen,
+            "low": seen - 0.1,
+            "high": min(1.0, seen + 0.1),
+            "count": 9,
+        }
         for place, seen in enumerate((0.51, 0.6, 0.64, 0.7, 0.69, 0.8, 0.86, 0.85, 0.93, 0.97))
     ]
     comparison.update(
@@ -261,7 +267,13 @@ def add_rewards(comparison, ensemble=3, falling=("ppo",)):
 def add_gold(report):
     """Curves in which gold was measured beside the reward; it rises half as much."""
     runs = [
-        replace(run, curve=[row | {"gold_mean": _half(row["reward_mean"]), "dev_gold": _half(row["dev_reward"])} for row in run.curve])
+        replace(
+            run,
+            curve=[
+                row | {"gold_mean": _half(row["reward_mean"]), "dev_gold": _half(row["dev_reward"])}
+                for row in run.curve
+            ],
+        )
         for run in report.runs
     ]
     return replace(report, runs=runs)
@@ -282,9 +294,9 @@ def report(comparison):
 
 
 @pytest.fixture
-def proxied(comparison):
+def proxied():
     """A report on a task that was trained on a proxy."""
-    return add_gold(make_report(add_rewards(comparison)))
+    return add_gold(make_report(add_rewards(make_comparison())))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from rlbench.rendering.figures import drawings
 from rlbench.rendering.page import content_policy, render_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -50,8 +51,8 @@ def probed(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 500])
-def test_sorting_and_filtering_work_and_nothing_is_requested(report, tmp_path, width):
-    dom, console = visit(probed(render_html(report, drawings(report))), tmp_path, width)
+def test_sorting_and_filtering_work_and_nothing_is_requested(proxied, tmp_path, width):
+    dom, console = visit(probed(render_html(proxied, drawings(proxied))), tmp_path, width)
     assert console == []
     title = re.search(r"<title>PROBE (.*?)</title>", dom).group(1)
     assert title.split("; ") == [
@@ -75,7 +76,7 @@ def test_hostile_text_runs_nothing(hostile, tmp_path):
 
 @pytest.mark.slow
 def test_the_policy_stops_a_script_that_it_does_not_name(report, tmp_path):
-    page = render_html(report, drawings(report)).replace("</body>", "<script>document.title = 'owned'</script></body>")
+    page = render_html(report, []).replace("</body>", "<script>document.title = 'owned'</script></body>")
     dom, console = visit(page, tmp_path)
     assert "<title>owned" not in dom
     assert any("Content Security Policy" in line for line in console)

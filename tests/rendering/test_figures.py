@@ -7,7 +7,11 @@ import pytest
 
 from rlbench.rendering import palette, svg
 from rlbench.rendering.curve_figures import points, reward_name
-from rlbench.rendering.figures import drawings, figures
+from rlbench.rendering.figures import drawings
+
+
+def figures(report):
+    return {drawing.name: drawing.svg for drawing in drawings(report)}
 
 
 def texts(document):
@@ -33,6 +37,13 @@ def test_a_full_report_has_every_figure_primary_first(report):
         "frontier-arithmetic",
         "diagnostics-arithmetic",
         "phases-arithmetic",
+    ]
+
+
+def test_a_report_with_a_proxy_shows_it_against_gold(report, proxied):
+    assert [name for name in figures(proxied) if name not in figures(report)] == [
+        "best-of-n-arithmetic",
+        "reward-model-arithmetic",
     ]
 
 

@@ -42,13 +42,13 @@ def test_the_pointer_counts_and_takes_the_worst_tone(comparison):
 
 
 def test_the_page_leads_from_the_verdict_to_the_findings(report):
-    page = render_html(report, drawings(report))
+    page = render_html(report, [])
     verdict = page[page.index('<section id="verdict"') : page.index("</section>")]
     assert '<a href="#findings">3 findings about the runs: 1 serious, 1 warning, 1 note</a>' in verdict
     listed = page[page.index('<section id="findings"') :]
     assert re.search(r"<strong>GRPO, seeds 1 and 3:</strong> KL to the SFT policy grew", listed)
     report.comparison["findings"].clear()
-    page = render_html(report, drawings(report))
+    page = render_html(report, [])
     assert "#findings" not in page
     assert 'id="findings"' not in page
 
@@ -70,4 +70,4 @@ def test_an_unknown_severity_is_the_mildest_and_hostile_names_stay_text(hostile)
     assert evil.subject.startswith("<script>alert")
     assert "\u202e" not in evil.subject + evil.text
     assert "4 findings" not in pointer(hostile.comparison)[0].text, "it counts five"
-    assert "<strong><script" not in render_html(hostile, drawings(hostile))
+    assert "<strong><script" not in render_html(hostile, [])

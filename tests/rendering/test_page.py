@@ -6,14 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rlbench.rendering.figures import figures
+from rlbench.rendering.figures import drawings
 from rlbench.rendering.markdown import escaped, render_markdown
 from rlbench.rendering.page import embedded_json, is_file_name, render_html
 from rlbench.rendering.report import Report
 from rlbench.rendering.section import Section
 from rlbench.rendering.sections import sections
 
-REPORTS = ["report", "failed_seed", "failed_audit", "completions_only", "hostile"]
+REPORTS = ["report", "proxied", "failed_seed", "failed_audit", "completions_only", "hostile"]
 VOID = {"meta", "input", "br", "hr", "img", "link"}
 
 
@@ -57,7 +57,7 @@ def test_the_page_is_well_formed_and_the_same_twice(any_report):
 
 
 def test_the_policy_names_the_only_script(any_report):
-    page = render_html(any_report, drawings(any_report))
+    page = render_html(any_report, [])
     metas = [attributes for tag, attributes in Reader(page).tags if tag == "meta"]
     policy = next(meta["content"] for meta in metas if meta.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-")
@@ -89,7 +89,7 @@ def test_hostile_text_stays_text(hostile):
 
 
 def test_the_embedded_data_are_the_record(hostile):
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', render_html(hostile, drawings(hostile)))
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', render_html(hostile, []))
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text)["comparison"] == json.loads(json.dumps(hostile.comparison))
     assert embedded_json({"x": float("nan"), "y": (1, float("inf"))}) == '{"x":null,"y":[1,null]}'
@@ -117,7 +117,7 @@ def test_the_sections_of_a_full_report_are_in_order(report):
 
 
 def test_the_numbers_are_those_of_the_record(report):
-    text = words(render_html(report, drawings(report)))
+    text = words(render_html(report, []))
     for score in report.comparison["scores"]:
         if score["metric"] == "correctness":
             low, high = 100 * score["low"], 100 * score["high"]
@@ -131,7 +131,7 @@ def test_the_numbers_are_those_of_the_record(report):
 
 
 def test_a_full_report_says_that_everything_matched(report):
-    text = words(render_html(report, drawings(report)))
+    text = words(render_html(report, []))
     for part in (
         "✓ Budgets match",
         "✓ 20 of 20 runs finished",
@@ -147,7 +147,7 @@ def test_a_full_report_says_that_everything_matched(report):
 
 
 def test_a_failed_seed_is_counted_and_nothing_is_ranked(failed_seed):
-    text = words(render_html(failed_seed, drawings(failed_seed)))
+    text = words(render_html(failed_seed, []))
     assert "✗ 19 of 20 runs finished" in text
     assert "✗ diverged at step 31" in text
     assert "4 of 5 seeds" in text
@@ -156,7 +156,7 @@ def test_a_failed_seed_is_counted_and_nothing_is_ranked(failed_seed):
 
 
 def test_a_failed_audit_is_said_in_words(failed_audit):
-    text = words(render_html(failed_audit, drawings(failed_audit)))
+    text = words(render_html(failed_audit, []))
     assert "✗ Budget audit failed" in text
     assert "✗ off budget 1 of 5 runs" in text
     assert "100 to 8,192" in text
@@ -171,11 +171,11 @@ def test_completions_only_have_no_sections_about_training(completions_only):
         "signature",
         "method",
     ]
-    assert "they do not say what training again would give" in words(render_html(completions_only, drawings(completions_only)))
+    assert "they do not say what training again would give" in words(render_html(completions_only, []))
 
 
 def test_an_empty_comparison_still_gives_a_page():
-    assert "There is nothing to compare" in words(render_html(Report({})))
+    assert "There is nothing to compare" in words(render_html(Report({}), drawings(Report({}))))
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../x", "javascript:1", "data:x", "a b", "", "//x.org", "a/../b"])
@@ -185,11 +185,10 @@ def test_links_lead_nowhere_but_below_the_page(target):
 
 
 def test_markdown_links_its_figures_and_shows_the_same_numbers(report):
-    paths = {name: f"figures/{name}.svg" for name in figures(report)}
-    text = render_markdown(report, paths)
-    assert text == render_markdown(report, paths)
+    drawn = drawings(report)
+    text = render_markdown(report, drawn, "figures")
     assert re.findall(r"!\[[^\]]*\]\(<([^>]*)>\)", text) == [
-        f"figures/{drawing.name}.svg" for section in sections(report, drawings(report)) for drawing in section.drawings
+        f"figures/{drawing.name}.svg" for section in sections(report, drawn) for drawing in section.drawings
     ]
     for score in report.comparison["scores"]:
         if score["metric"] == "correctness":
