@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from rlbench.graders.numbers import NUMBER, numbers, plain, value
 
-_MARK = re.compile(
+MARK = re.compile(
     r"(?P<hash>\#{4,})"
     r"|\\(?:f?boxed|fbox)[ ]?(?P<box>\{)"
     r"|(?P<label>(?:^[^\w\n]{0,8}|(?<=\#)[*_ ]{0,3})(?:A|(?i:ans|(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
@@ -81,9 +81,9 @@ def bare_number(text: str) -> Fraction | None:
 
 def _segments(text: str) -> Iterator[list[Fraction]]:
     """Yield for each mark the values that it says."""
-    marks = list(_MARK.finditer(text))
+    marks = list(MARK.finditer(text))
     starts = [mark.start() for mark in marks]
-    closing = _closing_braces(text) if any(mark["box"] for mark in marks) else {}
+    closing = closing_braces(text) if any(mark["box"] for mark in marks) else {}
     only_labels = all(mark["label"] for mark in marks)
     for index, mark in enumerate(marks):
         following = starts[index + 1] if index + 1 < len(marks) else len(text)
@@ -195,7 +195,7 @@ def _alone(segment: str) -> list[Fraction]:
     return [] if first is None else [first]
 
 
-def _closing_braces(text: str) -> dict[int, int]:
+def closing_braces(text: str) -> dict[int, int]:
     """Map the position of every opening brace that is closed to the position of its closing brace."""
     closing: dict[int, int] = {}
     open_at: list[int] = []

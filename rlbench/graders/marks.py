@@ -17,16 +17,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rlbench.graders.answers import bare_number, last_number, marked_answers
+from rlbench.graders.answers import MARK, bare_number, closing_braces, last_number, marked_answers
 
-MARK = re.compile(
-    r"(?P<hash>\#{4,})"
-    r"|\\(?:f?boxed|fbox)[ ]?(?P<box>\{)"
-    r"|(?P<label>(?:^[^\w\n]{0,8}|(?<=\#)[*_ ]{0,3})(?:A|(?i:ans|(?:final[ ])?answer))[*_ ]{0,3}[:：][*_]{0,2})"
-    r"|(?P<says>\b(?i:(?:the[ \t]{1,4}(?:(?:final|correct)[ \t]{1,4})?|final[ \t]{1,4})answer"
-    r"[*_ \t]{0,4}(?:(?:is|would[ ]be)\b|[:=])|answer[ \t]{1,4}(?:is|would[ ]be)\b))",
-    re.MULTILINE,
-)
 FORMULA = re.compile(
     r"\$\$(?P<double>[^$]{1,1000})\$\$"
     r"|(?<![\\0-9])\$(?P<single>(?:[^$\n\\]|\\.){1,1000})\$"
@@ -155,15 +147,3 @@ def _is_expression(text: str) -> bool:
     if not text or len(text) > LONGEST_EXPRESSION or "\n" in text:
         return False
     return all(word in _MATHEMATICAL for word in _WORD.findall(_COMMAND.sub(" ", text)))
-
-
-def closing_braces(text: str) -> dict[int, int]:
-    """Map the position of every opening brace that is closed to the position of its closing brace."""
-    closing: dict[int, int] = {}
-    open_at: list[int] = []
-    for match in re.finditer(r"(?<!\\)[{}]", text):
-        if match[0] == "{":
-            open_at.append(match.start())
-        elif open_at:
-            closing[open_at.pop()] = match.start()
-    return closing

@@ -40,4 +40,6 @@ def _explain(problem: object) -> str:
         return f"unknown option {name!r}"
     if problem["type"] == "missing":
         return f"option {name!r} is missing"
+    if not name:  # about several options together
+        return str(problem["msg"]).removeprefix("Value error, ")
     return f"option {name!r}: {str(problem['msg']).removeprefix('Value error, ')} (got {problem['input']!r})"

@@ -96,7 +96,7 @@ def _rewards(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
             "The proxy is what training maximised, gold is what it stands for. Of the completions that were drawn to "
             "measure an arm, the proxy picks the best of n, on average over all subsets of n; gold says what the pick "
             "is worth. While gold rises with n, the proxy is a useful judge of that arm's completions; where it falls, "
-            "choosing harder exploits the proxy's errors, as more training would."
+            "choosing harder exploits the proxy's errors, as training on it may."
         )
         shown = _about(drawn, "best-of-n")
         yield Section("rewards", "Gold and proxy", [words], items, shown, _present(best_of_n_table(comparison)))

@@ -60,9 +60,10 @@ def _base(call: Call) -> Mapping[str, Any]:
         policy = _tiny(call, tasks)
         policy.save(call.out / MODEL)
     for name, task in tasks.items():
-        longest = max(len(policy.encode_prompt(sample.prompt)) for sample in _prompted(task, call))
-        limit = call.config["tasks"][name]["max_new_tokens"]
-        policy.check_fit(longest + limit, f"the longest prompt of task {name!r} with a completion of {limit}")
+        lengths = {sample.sample_id: len(policy.encode_prompt(sample.prompt)) for sample in _prompted(task, call)}
+        longest, limit = max(lengths, key=lengths.__getitem__), call.config["tasks"][name]["max_new_tokens"]
+        what = f"{task.where(longest)}: the longest prompt of task {name!r} ({lengths[longest]} tokens)"
+        policy.check_fit(lengths[longest] + limit, f"{what} with a completion of {limit}")
     return {"parameters": policy.parameters}
 
 
