@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def data_dir():
     folder = Path(os.environ.get("RLBENCH_DATA_DIR") or CHECKOUT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no public data in {folder}; set RLBENCH_DATA_DIR")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def records_of_shared_fixtures(tmp_path_factory):
+    """What fixtures of more than one test record of public data stays out of the home folder, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "records" / "shared"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def records(monkeypatch, tmp_path_factory):
+    """The folder in which a test records what it loads of public data: its own, and made only if it does."""
+    folder = tmp_path_factory.getbasetemp() / "records" / uuid.uuid4().hex
+    monkeypatch.setenv("RLBENCH_CACHE", str(folder))
     return folder
 
 

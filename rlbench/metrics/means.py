@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from rlbench.metrics.ratio import mean
+
+
+def _optional(distribution: str) -> str:
+    """The version of what an extra installs; nothing is scored with it where it is absent."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "absent"
+
+
+_MATHS = f"math-verify:{_optional('math-verify')}|agg:mean"
 
 correctness = mean(
     "correctness",
@@ -182,7 +193,7 @@ maths = mean(
     higher_is_better=True,
     unit="fraction",
     description="share of completions that mark exactly one answer and it equals the gold expression (strict)",
-    signature="maths|extract:marked|compare:math-verify|agg:mean",
+    signature=f"maths|extract:marked|{_MATHS}",
 )
 maths_flexible = mean(
     "maths_flexible",
@@ -191,7 +202,7 @@ maths_flexible = mean(
     higher_is_better=True,
     unit="fraction",
     description="share of completions whose marked answer or last expression equals the gold expression",
-    signature="maths_flexible|extract:marked-or-last|compare:math-verify|agg:mean",
+    signature=f"maths_flexible|extract:marked-or-last|{_MATHS}",
 )
 maths_marked = mean(
     "maths_marked",
@@ -216,6 +227,7 @@ bertscore = mean(
     higher_is_better=True,
     unit="f1",
     description="BERTScore F1 against the best reference",
+    signature=f"bertscore|bert-score:{_optional('bert-score')}|references:best|agg:mean",
 )
 composite = mean(
     "composite",
@@ -240,6 +252,7 @@ reasoning_gym = mean(
     higher_is_better=True,
     unit="fraction",
     description="score of reasoning-gym's own verifier, which is laxer than `exact`",
+    signature=f"reasoning_gym|reasoning-gym:{_optional('reasoning-gym')}|agg:mean",
 )
 proxy_reward = mean(
     "proxy_reward",

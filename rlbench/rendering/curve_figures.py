@@ -85,7 +85,7 @@ def _proxy_and_gold(
         return None
     with svg.style():
         figure = svg.new_figure(WIDTH, ROLES_HEIGHT)
-        for index, ((role, name), column) in enumerate(zip(rewards.named(), (reward, reward), strict=True)):
+        for index, ((role, name), column) in enumerate(zip(rewards.named(), (reward, gold), strict=True)):
             panel = place_role(figure, index, role, name)
             draw_lines(panel, report, runs, across, column, last_only=paths)
             panel.set_xlabel(AXES[across], fontsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class Scored:
     folder: Path
     values: Mapping[str, tuple[Metric, float, int, int]]
     """name -> (metric, value, scored, unscored)"""
+    unscored: Mapping[str, Mapping[str, int]]
+    """grader -> reason -> how many completions it could not score, the most frequent first"""
     made: bool
 
 
@@ -160,7 +162,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
                 out.rmdir()
             manifest = {"stage": "score", "name": out.name, "fingerprint": fingerprint, "config": config}
             seal(draft, out, manifest | {"environment": environment()})
-    return Scored(out, _values(out, chosen, sample_ids), made)
+    return Scored(out, _values(out, chosen, sample_ids), _unscored(out, graders.values()), made)
 
 
 def _grader(task: Task, name: str) -> Grader:
@@ -196,6 +198,16 @@ def _is_new(out: Path, fingerprint: str) -> bool:
     if found != fingerprint:
         raise InputError(f"{out}: holds the scores of something else and is never overwritten; choose another --out")
     return False
+
+
+def _unscored(folder: Path, graders: Iterable[Grader]) -> dict[str, dict[str, int]]:
+    found = {}
+    for grader in graders:
+        table = read_table(folder / "scores" / f"{grader.name}.parquet")
+        reasons = table.loc[table[list(grader.columns)].isna().all(axis=1), "reason"]
+        if len(reasons):
+            found[grader.name] = dict(Counter(reasons).most_common())
+    return found
 
 
 def _values(folder: Path, metrics: Sequence[Metric], sample_ids: Sequence[str]) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class OnlineLoop:
         drawn: Collected | None = None
         kept: list[int] = []
         for step in range(progress.step, job.batches):
-            generator = job.generator("rollouts", step)
-            collected = collect(job.policy, job.batch(step), job.sampling, job.reward, generator, progress.meter, job.gold)
+            generator, meter = job.generator("rollouts", step), progress.meter
+            collected = collect(job.policy, job.batch(step), job.sampling, job.reward, generator, meter, job.gold)
             progress.absorb(collected.digest())
             drawn = collected if drawn is None else drawn + collected
             if keep is None:

@@ -10,9 +10,8 @@ from rlbench.tasks.task import load_task
 
 
 @pytest.fixture
-def plain(monkeypatch, tmp_path):
+def plain(monkeypatch):
     monkeypatch.delenv("RLBENCH_DATA_DIR", raising=False)
-    monkeypatch.setenv("RLBENCH_CACHE", str(tmp_path / "rlbench-cache"))
 
 
 @pytest.fixture

@@ -224,8 +224,8 @@ def test_records_that_cannot_be_read(tmp_path):
             revisions.check_recorded("place", "sha")
 
 
-def test_where_records_are_kept(monkeypatch, tmp_path):
-    assert revisions.cache_folder() == tmp_path / "rlbench-cache"
+def test_where_records_are_kept(monkeypatch, tmp_path, records):
+    assert revisions.cache_folder() == records
     monkeypatch.delenv("RLBENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert revisions.cache_folder() == tmp_path / "xdg" / "rlbench"
