@@ -47,4 +47,4 @@ def _names(arms: Sequence[str]) -> str:
 def _apart(lower: Mapping[str, Any], higher: Mapping[str, Any]) -> bool:
     """Whether the intervals of gold do not meet: a stricter demand than that the difference is decided."""
     top, bottom = lower.get("gold_high"), higher.get("gold_low")
-    return quantity.known(top) and quantity.known(bottom) and top > bottom
+    return quantity.known(top) and quantity.known(bottom) and top < bottom

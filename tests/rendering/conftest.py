@@ -265,12 +265,12 @@ def add_rewards(comparison, ensemble=3, falling=("ppo",)):
 
 
 def add_gold(report):
-    """Curves in which gold was measured beside the reward; it rises half as much."""
+    """Curves in which gold was measured beside the reward; it falls as the reward rises."""
     runs = [
         replace(
             run,
             curve=[
-                row | {"gold_mean": _half(row["reward_mean"]), "dev_gold": _half(row["dev_reward"])}
+                row | {"gold_mean": _falling(row["reward_mean"]), "dev_gold": _falling(row["dev_reward"])}
                 for row in run.curve
             ],
         )
@@ -279,8 +279,8 @@ def add_gold(report):
     return replace(report, runs=runs)
 
 
-def _half(value):
-    return None if value is None else value / 2
+def _falling(value):
+    return None if value is None else 1 - value
 
 
 @pytest.fixture
