@@ -120,7 +120,7 @@ class Plan:
             "max_new_tokens": self.resolved.max_new_tokens(task),
             "dev_every": self.experiment.training.dev_every,
             "dev_prompts": self.experiment.training.dev_prompts if "dev" in task.splits else 0,
-            "shared_pairs": rollout.shared_pairs,
+            "shared_pairs": rollout.shared_pairs and algorithm.data == "preferences",
             "shared": self.shared(task),
             "policy": self.parts.reading(),
         }

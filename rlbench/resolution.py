@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 from rlbench.algorithms.algorithm import Algorithm
 from rlbench.algorithms.options import Options
-from rlbench.artifacts.files import hash_file
+from rlbench.artifacts.files import hash_file, read_json
 from rlbench.errors import InputError
 from rlbench.graders.roles import as_reward, in_role, load_grader
-from rlbench.policies.location import locate, model_files
+from rlbench.policies.location import download, locate, model_files
 from rlbench.records import Grader, Metric
 from rlbench.registry import load, unknown
 from rlbench.spec import Experiment, RewardEntry, RewardModelTraining, pinned, read_experiment
-from rlbench.stages.rewards import GOLD, REWARD, TRAINED, needs_training
+from rlbench.stages.rewards import (
+    GOLD,
+    REWARD,
+    ROLES,
+    TRAINED,
+    is_trained_here,
+    needs_training,
+    reward_models,
+)
 from rlbench.tasks.leaks import check_leaks
 from rlbench.tasks.task import Task, load_task
 from rlbench.yaml_file import YamlDocument, blame, read_yaml
@@ -118,7 +127,8 @@ class Resolved:
         return self.experiment.reward_model or RewardModelTraining()
 
     def _check_reward_model(self, task: Task) -> None:
-        training, roles = self.reward_model(task), self.roles(task)
+        """Refuse a reward model that nothing can be trained from, that nobody would use, or that tells nothing."""
+        training, roles, reward = self.reward_model(task), self.roles(task), self.reward(task)
         if roles and needs_training(roles[GOLD]):
             raise InputError(
                 "gold: a reward model that is trained here cannot be the gold reward; expected another grader, or paths"
@@ -126,8 +136,9 @@ class Resolved:
         if training is None:
             if self.experiment.reward_model is not None:
                 raise InputError(
-                    f"reward_model: the reward of task {task.name!r} is {'.'.join(self._names(task))}, so none would "
-                    f"be used; set reward: reward_model.reward, or leave reward_model out"
+                    f"reward_model: the reward of task {task.name!r} is {reward['grader']}.{reward['column']} and "
+                    f"needs none that is trained here; set reward: reward_model.reward without paths or hub, or leave "
+                    f"reward_model out"
                 )
             return
         if training.labels == "preferences" and not task.has_preferences:
@@ -140,10 +151,13 @@ class Resolved:
                 f"reward_model.labels is 'gold', but task {task.name!r} has no gold reward beside the reward model; "
                 f"set gold: grader.column, or labels: preferences"
             )
-
-    def _names(self, task: Task) -> tuple[str, str]:
-        reward = self.reward(task)
-        return reward["grader"], reward["column"]
+        if any(is_trained_here(model) and model.get("label") is not None for model in reward_models(reward)):
+            raise InputError("reward: a reward model that is trained here has one output; leave its option label out")
+        if reward["column"] == "spread" and training.ensemble == 1:
+            raise InputError(
+                "reward: reward_model.spread is the disagreement of several models, but reward_model.ensemble is 1; "
+                "expected reward_model.reward or reward_model.lowest"
+            )
 
     def _check(self, task: Task) -> None:
         of_task = read_yaml(task.folder / "task.yaml")
@@ -160,7 +174,11 @@ class Resolved:
         named = self.experiment.evaluation.metrics
         for index, name in enumerate(named or task.metrics):
             with blame(self.document, "evaluation", "metrics", index) if named else blame(of_task, "metrics", index):
-                load("metrics", name)
+                if load("metrics", name).grader in ROLES and not self.roles(task):
+                    raise InputError(
+                        f"metric {name!r} is for experiments whose reward is not the gold reward; on task "
+                        f"{task.name!r} they are the same; leave the metric out"
+                    )
         with blame(self.document, "comparison", "primary"):
             load("metrics", self.primary(task))
         with blame(of_task, "graders"):
@@ -215,14 +233,27 @@ class Resolved:
 def _role(task: Task, entry: RewardEntry | None, of_task: tuple[str, str]) -> dict[str, Any]:
     """Grader, column and options of a role; of reward models in folders also what the folders hold."""
     grader, column = (entry.grader, entry.column) if entry else of_task
-    options = dict(entry.options) if entry and entry.options else dict(task.graders.get(grader, {}))
+    given = dict(entry.options) if entry and entry.options else dict(task.graders.get(grader, {}))
+    options = copy.deepcopy(dict(load_grader(grader, given).options))
     role: dict[str, Any] = {"grader": grader, "column": column, "options": options}
-    if grader == TRAINED and options.get("paths"):
-        role["files"] = {
-            path: {file.name: hash_file(file) for file in model_files(Path(path), "reward model")}
-            for path in options["paths"]
-        }
-    return role
+    files = {}
+    for model in reward_models(role):
+        if model.get("hub") and not model.get("revision"):
+            model["revision"] = download(model["hub"], None, "reward_model.hub").name
+        for path in model.get("paths") or ():
+            files[path] = {file.name: hash_file(file) for file in model_files(Path(path), "reward model")}
+            _check_classifier(Path(path))
+    return role | ({"files": files} if files else {})
+
+
+def _check_classifier(folder: Path) -> None:
+    """Refuse the folder of a language model in the place of a reward model, before anything is trained."""
+    architectures = read_json(folder / "config.json").get("architectures") or ["unknown"]
+    if not any(name.endswith("ForSequenceClassification") for name in architectures):
+        raise InputError(
+            f"reward model: {folder} holds a {architectures[0]}; expected a sequence classifier, such as a "
+            f"LlamaForSequenceClassification"
+        )
 
 
 def _check_fit(algorithm: Algorithm, experiment: Experiment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from rlbench.artifacts.files import hash_file
+from rlbench.artifacts.files import hash_file, hash_json
 from rlbench.artifacts.identity import Identity
 from rlbench.graders.roles import load_grader
 from rlbench.policies.location import model_files
@@ -79,11 +79,11 @@ class SharedParts:
         versions = {"stage": prepare.VERSION}
         rewards = [self.resolved.reward(task), *self.resolved.roles(task).values()]
         graders = [(entry, load_grader(entry["grader"], entry["options"])) for entry in rewards]
-        telling = {grader.name: (entry, grader) for entry, grader in graders if grader.admits is not None}
+        telling = {hash_json(entry): (entry, grader) for entry, grader in graders if grader.admits is not None}
         if telling:  # they say which training and dev prompts are left out
             config["rewards"] = [entry for entry, _ in telling.values()]
             config["dev"] = task.fingerprint("dev") if "dev" in task.splits else None
-            versions |= {f"grader {name}": grader.version for name, (_, grader) in telling.items()}
+            versions |= {f"grader {grader.name}": grader.version for _, grader in telling.values()}
         return Identity("prepare", f"prompts.{task.name}", {}, config, versions)
 
     def pairs(self, task: Task) -> Identity:
@@ -108,7 +108,7 @@ class SharedParts:
             },
             "data": task.fingerprint("preferences" if own else "train"),
             "dev": task.fingerprint("dev") if not own and "dev" in task.splits else None,
-            "policy": self.reading(),
+            "policy": None if own else self.reading(),
         }
         versions = {"stage": prepare.VERSION} | ({} if own else {"gold": grader.version})
         return Identity("prepare", f"pairs.{task.name}", {} if own else {"sft": self.sft(task)}, config, versions)

@@ -223,17 +223,27 @@ def cli_process(start_cli):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, request):
-    """The experiment file and the finished run folder of the small experiment, made once. Tests only read it."""
+def run_once(tmp_path_factory, write_experiment):
+    """`run_once(name, key=value, ...)`: a changed small experiment and its run folder, made once for all workers."""
     root = tmp_path_factory.getbasetemp()
-    shared = root.parent / "finished" if os.environ.get("PYTEST_XDIST_WORKER") else root / "finished"
-    with lock(shared / ".lock", wait_seconds=RUN_SECONDS):
-        if not (shared / "run" / "report").exists():
-            task = make_task(shared / "digits")
-            file = request.getfixturevalue("write_experiment")(shared, tasks=[str(task)])
-            result = _run_here("run", file, "--out", shared / "run")
-            assert result.code == 0, result.text
-    return shared / "experiment.yaml", shared / "run"
+
+    def run(name, **changes):
+        shared = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / name
+        with lock(shared / ".lock", wait_seconds=RUN_SECONDS):
+            if not (shared / "run" / "report").exists():
+                task = make_task(shared / "digits")
+                file = write_experiment(shared, tasks=[str(task)], **changes)
+                result = _run_here("run", file, "--out", shared / "run")
+                assert result.code == 0, result.text
+        return shared / "experiment.yaml", shared / "run"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(run_once):
+    """The experiment file and the finished run folder of the small experiment. Tests only read it."""
+    return run_once("finished")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import zipfile
 import pytest
 
 pytestmark = pytest.mark.slow
+RUN_SECONDS = 240
 
 ALGORITHM = '''\
 """Sign-GRPO: only whether a completion is better than its group's mean, not by how much.
@@ -132,15 +133,16 @@ def test_it_is_listed_with_its_own_words(path, cli_process):
     assert "sign_grpo" not in cli_process("list", "algorithms").out
 
 
-def test_it_runs_beside_the_built_in_ones(path, write_experiment, tmp_path, cli_process):
+def test_it_runs_beside_the_built_in_ones(path, write_experiment, tmp_path, fork_cli):
     file = write_experiment(
         tmp_path,
         algorithms=[{"name": "grpo", "learning_rate": 0.01}, {"name": "sign_grpo", "minibatches": 2}],
         seeds=[0],
         budget={"completions": 64},
     )
-    result = cli_process("run", file, "--out", tmp_path / "run", **path)
-    assert result.code == 0, result.text
+    process = fork_cli("run", file, "--out", tmp_path / "run", **path)
+    out, err = process.communicate(timeout=RUN_SECONDS)
+    assert process.returncode == 0, out + err
     comparison = json.loads((tmp_path / "run" / "report" / "comparison.json").read_text())
     assert {run["arm"] for run in comparison["runs"]} == {"grpo", "sign_grpo"}
     assert {run["status"] for run in comparison["runs"]} == {"completed"}
@@ -152,8 +154,9 @@ def test_it_runs_beside_the_built_in_ones(path, write_experiment, tmp_path, cli_
     assert rows[0]["grad_norm"] > 0
 
 
-def test_its_options_are_checked_like_all_others(path, write_experiment, tmp_path, cli_process):
+def test_its_options_are_checked_like_all_others(path, write_experiment, tmp_path, fork_cli):
     file = write_experiment(tmp_path, algorithms=[{"name": "sign_grpo", "clip_lwo": 0.1}])
-    result = cli_process("run", file, "--out", tmp_path / "run", **path)
-    assert result.code == 2
-    assert "algorithm 'sign_grpo': unknown option 'clip_lwo'" in result.text
+    process = fork_cli("run", file, "--out", tmp_path / "run", **path)
+    out, err = process.communicate(timeout=RUN_SECONDS)
+    assert process.returncode == 2
+    assert "algorithm 'sign_grpo': unknown option 'clip_lwo'" in out + err

@@ -1,12 +1,17 @@
 """Reward and gold reward of an experiment: what trains, what is only measured, and reward models trained in between."""
 
 import json
+import math
 
 import pytest
 
 from rlbench.artifacts.run_folder import RunFolder
 from rlbench.errors import InputError
 from rlbench.experiment import Plan, Run
+from rlbench.graders.roles import as_measure, as_reward
+from rlbench.policies.reward_model import build_reward_model
+from rlbench.policies.tiny import build_tiny
+from rlbench.records import Candidate, Grader, Sample, Scored, Unscored
 from rlbench.spec import read_experiment
 
 LEARNED = {"reward": "reward_model.reward", "reward_model": {"pairs": 24, "held_out": 12, "ensemble": 2, "epochs": 1}}
@@ -74,6 +79,15 @@ def test_the_noise_of_labels_reaches_the_reward_model_and_not_the_sft_policy(pla
         (LEARNED | {"reward_model": {"labels": "preferences"}}, r"task 'digits' has no preference pairs"),
         (LEARNED | {"gold": "reward_model.reward"}, r"no gold reward beside the reward model"),
         ({"gold": "reward_model.reward"}, r"cannot be the gold reward"),
+        (
+            LEARNED | {"reward_model": {"ensemble": 1}, "reward": "reward_model.spread"},
+            r"spread is the disagreement of",
+        ),
+        (
+            LEARNED | {"reward": {"grader": "reward_model", "column": "reward", "options": {"label": 1}}},
+            r"leave its option label out",
+        ),
+        ({"evaluation": {"metrics": ["matched", "gold_reward"]}}, r"'gold_reward' is for experiments whose reward is"),
         ({"reward": "rouge"}, r"expected grader.column, such as rouge.rougeL, got 'rouge'"),
         ({"gold": "rouge.rougeX"}, r"column of grader 'rouge' 'rougeX' does not exist"),
         ({"reward_model": {"noise": 0.5}}, r"less than 0.5"),
@@ -88,6 +102,63 @@ def test_mistakes_name_the_file_and_nothing_is_made(plan, tmp_path, keys, messag
         plan(**keys)
     assert str(caught.value).startswith(f"{tmp_path / 'experiment.yaml'}:")
     assert not (tmp_path / "run").exists()
+
+
+def shaped(**model):
+    """A composition of a reward model with a price on words."""
+    learned = {"grader": "reward_model", "column": "reward", "weight": 1.0, "options": model}
+    words = {"grader": "length", "column": "words", "weight": -0.5}
+    return {"grader": "composite", "column": "total", "options": {"parts": {"learned": learned, "words": words}}}
+
+
+def test_a_reward_model_that_is_trained_here_can_be_a_part_of_the_reward(plan):
+    made = plan(**LEARNED | {"reward": shaped()})
+    assert "reward_model.digits" in prepared(made)
+    assert "reward_model" in made.train(GRPO0).inputs
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    policy = build_tiny(["A: 0123456789+="], hidden_size=16, layers=1, heads=2, max_positions=40, seed=0)
+    build_reward_model(policy, 0).save(tmp_path / "model")
+    policy.save(tmp_path / "language")
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_a_given_reward_model_holds_is_part_of_the_fingerprint(plan, classifier, inside):
+    options = {"paths": [str(classifier)]}
+    reward = shaped(**options) if inside else {"grader": "reward_model", "column": "reward", "options": options}
+    before = plan(reward=reward).train(GRPO0).fingerprint
+    assert plan(reward=reward).train(GRPO0).fingerprint == before
+    config = json.loads((classifier / "config.json").read_text())
+    (classifier / "config.json").write_text(json.dumps(config | {"reward_offset": 1.5}))
+    assert plan(reward=reward).train(GRPO0).fingerprint != before
+
+
+def test_a_language_model_in_the_place_of_a_reward_model_is_refused_at_once(plan, classifier):
+    options = {"paths": [str(classifier.parent / "language")]}
+    with pytest.raises(InputError, match=r"holds a LlamaForCausalLM; expected a sequence classifier"):
+        plan(reward={"grader": "reward_model", "column": "reward", "options": options})
+
+
+def test_a_gold_reward_may_be_missing_where_the_reward_may_not():
+    judge = Grader("odd", 1, ("value",), lambda ones: [Unscored("no"), Scored({"value": 2.0})], "")
+    candidates = [Candidate(Sample("a", "x"), "y")] * 2
+    missing, known = as_measure(judge, "value")(candidates).values
+    assert (math.isnan(missing), known) == (True, 2.0)
+    with pytest.raises(InputError, match=r"a reward must give every completion a value"):
+        as_reward(judge, "value")(candidates)
+
+
+def test_each_of_two_rewards_of_one_grader_says_which_prompts_it_admits(plan):
+    def tests(seconds):
+        part = {"grader": "unit_tests", "column": "passed", "weight": 1.0, "options": {"cpu_seconds": seconds}}
+        return {"grader": "composite", "column": "total", "options": {"parts": {"tests": part}}}
+
+    made = plan(tasks=["code"], reward=tests(1.0), gold=tests(3.0), evaluation={"metrics": ["mean_length"]})
+    rewards = made.parts.prompts(made.tasks["code"]).config["rewards"]
+    assert [each["options"]["parts"]["tests"]["options"]["cpu_seconds"] for each in rewards] == [1.0, 3.0]
 
 
 @pytest.mark.slow

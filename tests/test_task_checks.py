@@ -8,6 +8,7 @@ import pytest
 
 from rlbench.errors import InputError
 from rlbench.task_checks.check import Check
+from rlbench.task_checks.generated import check_generated
 from rlbench.task_checks.run import run_checks
 from rlbench.tasks.task import load_task
 
@@ -49,6 +50,7 @@ def failed(folder, **options):
 def arithmetic(tmp_path):
     """A copy of the built-in task, cut to 40 rows a file so that checking it takes no time."""
     folder = Path(shutil.copytree(load_task("arithmetic").folder, tmp_path / "arithmetic"))
+    (folder / "generate.py").unlink()
     for path in folder.glob("*.jsonl"):
         write(path, rows_of(path)[:40])
     return folder
@@ -189,14 +191,90 @@ def test_a_grader_that_cannot_judge_here_is_not_passed(colours):
 
 
 @pytest.mark.parametrize(
-    ("reward", "graders", "message"),
+    ("old", "new", "line", "message"),
     [
-        ("rouges.rougeL", "{}", "task.yaml: reward and gold: "),
-        ("rouge.rougel", "{}", "did you mean 'rougeL'"),
-        ("rouge.rougeL", "{rouge: {x: 1}}", "task.yaml: reward and gold: "),
+        ("reward: rouge.", "reward: rouges.", 8, "did you mean 'rouge'"),
+        ("reward: rouge.rougeL", "reward: rouge.rougel", 8, "did you mean 'rougeL'"),
+        ("graders: {", "gold: rouge.foo\ngraders: {", 9, "column of grader 'rouge' 'foo' does not exist"),
+        ("{references: best}", "{x: 1}", 9, "'x'"),
+        ("{rouge: {references: best}}", "{foo: {a: 1}}", 9, "grader 'foo' does not exist"),
+        ("{rouge: {references: best}}", "\n  squad: {a: 1}", 10, "'a'"),
+        ("[rougeL]", "[rougeL, foo]", 10, "metric 'foo' does not exist"),
     ],
 )
-def test_graders_that_do_not_exist(colours, reward, graders, message):
+def test_names_that_do_not_exist(colours, old, new, line, message):
+    """Also graders and metrics that the reward does not need; the message names the line."""
+    folder = colours()
+    text = (folder / "task.yaml").read_text()
+    assert old in text
+    (folder / "task.yaml").write_text(text.replace(old, new))
     with pytest.raises(InputError) as caught:
-        list(run_checks(load_task(colours(reward, graders))))
+        list(run_checks(load_task(folder)))
+    assert str(caught.value).startswith(f"{folder}/task.yaml:{line}: ")
     assert message in str(caught.value)
+
+
+def test_a_row_without_references_is_caught(colours):
+    folder = colours()
+    change(folder / "test.jsonl", 3, references=[])
+    change(folder / "train.jsonl", 0, references=[])
+    found = failed(folder)
+    assert f"1 of 23: {folder}/test.jsonl:4: has no reference" in found["lengths, test"]
+    assert f"{folder}/train.jsonl:1: has no reference" in found["lengths, train"]
+
+
+def statuses(folder):
+    return {check.name: (check.status, check.detail) for check in run_checks(load_task(Path(folder)))}
+
+
+def test_references_that_nothing_else_can_judge_are_not_called_right(arithmetic, colours):
+    status, detail = statuses(colours())["answers, reward and gold rouge.rougeL"]
+    assert (status, detail.partition(":")[0]) == ("not checked", "nothing but the references says what is right")
+    name = "answers, reward and gold correctness.correct"
+    assert statuses(arithmetic)[name][0] == "ok"
+    text = (arithmetic / "task.yaml").read_text().replace('answer: "A: {sum}"', 'answer: "{reference}"')
+    (arithmetic / "task.yaml").write_text(text)
+    assert statuses(arithmetic)[name] == ("not checked", "references and answer both come from reference")
+    derived = 'derive: {last: {from: "{reference}", pattern: "(.*)"}}\nanswer: "{last}"'
+    (arithmetic / "task.yaml").write_text(text.replace('answer: "{reference}"', derived))
+    assert statuses(arithmetic)[name] == ("not checked", "references and answer both come from reference")
+
+
+def test_references_that_are_spans_everywhere_else(tmp_path, colours):
+    """A wrong reference of a task whose answers stand in their prompts, though no grader could tell."""
+    folder = colours("squad.f1", "{}")
+    rows = [{"words": f"{words} {number}", "references": [words]} for number in range(10) for words in WORDS]
+    write(folder / "test.jsonl", rows)
+    write(folder / "train.jsonl", [{"words": "x y", "references": ["x y"]}])
+    assert statuses(folder)["spans"] == ("ok", "121 of 121 references stand in their prompts")
+    change(folder / "test.jsonl", 7, references=["on Tuesday"])
+    assert failed(folder) == {
+        "spans": f"1 of 121: {folder}/test.jsonl:8: reference 'on Tuesday' does not stand in the prompt"
+    }
+    for number in range(20, 24):
+        change(folder / "test.jsonl", number, references=["yes"])
+    assert "spans" not in statuses(folder)
+
+
+def test_a_copy_of_a_built_in_task_is_what_the_generator_writes(tmp_path):
+    """No grader says of these two plants that they are wrong."""
+    folder = Path(shutil.copytree(load_task("arithmetic").folder, tmp_path / "copy"))
+    (check,) = check_generated(load_task(folder))
+    assert (check.status, check.detail.partition(" ")[0]) == ("ok", "8300")
+    change(folder / "test.jsonl", 123, sum=50, reference="A: 50")
+    rows = rows_of(folder / "demonstrations.jsonl")
+    write(folder / "demonstrations.jsonl", rows[:-1])
+    (check,) = check_generated(load_task(folder))
+    assert check.status == "failed"
+    assert f"{folder}/test.jsonl:124: is not what generate.py writes" in check.detail
+    assert f"{folder}/demonstrations.jsonl: row {len(rows)}, which generate.py writes, is missing" in check.detail
+    assert check.detail.startswith("2 of 8300: ")
+
+
+def test_a_generator_that_is_not_built_in_is_not_run(arithmetic, colours, tmp_path):
+    for folder in (arithmetic, colours()):
+        (folder / "generate.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+        (check,) = check_generated(load_task(folder))
+        assert check.status == "not checked"
+        assert check.detail == f"{folder}/generate.py does not come with rlbench, so it is not run"
+    assert not (tmp_path / "ran").exists()

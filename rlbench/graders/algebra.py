@@ -31,24 +31,31 @@ class Algebra:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._worker: subprocess.Popen[str] | None = None
-        # What hung on the wall clock may only have waited for other processes: it is asked again.
+        # What hung on the wall clock may only have waited for other processes: it is asked again, once.
         self._memory = Memory[Comparison](lasting=lambda comparison: comparison != "wall")
+        self._hung: set[bytes] = set()
 
     def compare(self, gold: str, answer: str) -> Comparison:
         """Say whether `answer` equals `gold`; math-verify's notion of equality is not symmetric.
 
         Returns:
-            "equal" or "different"; "unreadable" if the gold cannot be read; "timeout" or "wall" if the comparison was
-            stopped for its CPU time or on the wall clock.
+            "equal" or "different"; "unreadable" if the gold cannot be read; "wall" if the comparison was stopped on
+            the wall clock; "timeout" if it was stopped for its CPU time, or on the wall clock a second time.
 
         Raises:
             InputError: math-verify does not start.
         """
 
-        def ask(_: Sequence[int]) -> list[Comparison]:
-            return [self._ask(gold, answer)]
+        question = key(gold, answer)
 
-        return self._memory.answers([key(gold, answer)], ask)[0]
+        def ask(_: Sequence[int]) -> list[Comparison]:
+            comparison = self._ask(gold, answer)
+            again = comparison == "wall" and question in self._hung
+            if comparison == "wall":
+                self._hung.add(question)
+            return ["timeout" if again else comparison]
+
+        return self._memory.answers([question], ask)[0]
 
     def close(self) -> None:
         """End the worker; the next question starts another."""
@@ -58,7 +65,13 @@ class Algebra:
             worker.communicate()
 
     def _ask(self, gold: str, answer: str) -> Comparison:
-        worker = self._worker or self._start()
+        try:
+            return self._answer(self._worker or self._start(), gold, answer)
+        except BaseException:
+            self.close()  # else the answer to a question that was interrupted would be read as that to the next
+            raise
+
+    def _answer(self, worker: subprocess.Popen[str], gold: str, answer: str) -> Comparison:
         assert worker.stdin is not None
         assert worker.stdout is not None
         try:
@@ -83,7 +96,6 @@ class Algebra:
         )  # fmt: skip
         assert self._worker.stdout is not None
         if not self._worker.stdout.readline():
-            self.close()
             raise InputError(
                 "grader 'maths': math-verify does not start; "
                 "try `python -c 'import math_verify'` and pip install 'rlbench[maths]'"

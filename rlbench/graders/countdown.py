@@ -9,7 +9,8 @@ Columns:
         it is said to equal ("= 24") must be the target, too.
     marked: 1 if there is an expression that can be read, right or wrong. This is the format.
 
-A sample whose answer is missing or is not whole numbers is unscored.
+A sample whose answer is missing or is not a whole target and whole numbers is unscored. Only the target may be
+negative: the sign of a number in an expression is a minus, so that a negative number could never be used.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rlbench.records import Candidate, Grader, Judgement, Scored, Unscored
 
 COLUMNS = ("correct", "marked")
 LONGEST = 200
+_GAME = re.compile(r"-?[0-9]{1,9}(?: [0-9]{1,9})+")
 _TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _EQUATION = re.compile(r"(?<![\w.])[-(]{0,9}[0-9][0-9+\-*/() ]{0,199}=[ ]?-?[0-9]+(?![\w.])")
 _SPELLINGS = (
@@ -74,8 +76,8 @@ def _judge(candidate: Candidate) -> Judgement:
     if answer is None:
         return Unscored("the sample has no answer: the target and the numbers")
     words = answer.split()
-    if len(words) < 2 or not all(re.fullmatch(r"-?[0-9]{1,9}", word) for word in words):
-        return Unscored(f"the answer is not a target and numbers: {answer[:40]!r}")
+    if not _GAME.fullmatch(" ".join(words)):
+        return Unscored(f"the answer is not a target and numbers of at most 9 digits: {answer[:40]!r}")
     target, *numbers = map(int, words)
     reason, marked = _problem(candidate.completion, target, numbers)
     return Scored({"correct": float(not reason), "marked": float(marked)}, reason or "correct")

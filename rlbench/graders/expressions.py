@@ -3,6 +3,7 @@
 * Numbers are compared exactly, as fractions. A unit, a currency or a percent sign beside a number may be missing (so
   that 45° equals 45 and 10 % equals 10), but two different units are different (5 cm is not 5 m). None is converted.
 * Words are compared without regard to capitals, LaTeX's `\\text{...}` and a full stop.
+* An answer with "not", or with "or" between words, is that only if the gold answer has such words, too.
 * A letter in parentheses is that letter: "(B)" equals "B".
 * A set written `\\{1, 2\\}` is no tuple `(1, 2)`; where brackets are missing, either is meant.
 """
@@ -62,15 +63,20 @@ _UNITS: dict[str, str] = {
     for spelling in names.split()
 }
 _WORDS = re.compile(r"[^\W\d_]+(?:[ '’-][^\W\d_]+)*")
+_SAID = re.compile(rf"{_TEXT}\{{([^{{}}]*)\}}")
+_NOT = re.compile(r"(?<!\\)\bnot\b", re.IGNORECASE)
+_OR = re.compile(r"\bor\b\W*\w|\w\W*\bor\b", re.IGNORECASE)
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: ?[aApP]\.?[mM]\.?)?")
 
 
 def same(gold: str, answer: str) -> bool | None:
     """Say whether two answers, as `tidy` returns them, are the same; None if that needs algebra."""
-    if different_units(gold, answer) or {_bracket(gold), _bracket(answer)} == {"(", "\\{"}:
-        return False
     if gold == answer:
         return True
+    if different_units(gold, answer) or {_bracket(gold), _bracket(answer)} == {"(", "\\{"}:
+        return False
+    if _hedged(answer) and not _hedged(gold):
+        return False
     mine, theirs = number(gold), number(answer)
     if mine is not None and theirs is not None:
         fractions = ("/" in plain(gold)) != ("/" in plain(answer))  # 1/12 may be written as 0.083333
@@ -141,9 +147,16 @@ def _unit(text: str) -> str:
 
 def _words(text: str) -> str | None:
     """Return the words that an answer consists of, else None. A letter in parentheses is that letter."""
-    said = re.sub(rf"{_TEXT}\{{([^{{}}]*)\}}", r"\1", text)
+    said = _SAID.sub(r"\1", text)
     said = re.sub(r"^\s*\(\s*([A-Za-z])\s*\)\s*$", r"\1", said).strip(" .,;:!")
     return " ".join(said.split()) if _WORDS.fullmatch(said) else None
+
+
+def _hedged(text: str) -> bool:
+    """Whether an answer has words that take it back or offer another: "5 not", `5 \\text{ eggs or six}`."""
+    if _NOT.search(text):
+        return True
+    return any(_OR.search(said) for said in _SAID.findall(text))
 
 
 def _bracket(text: str) -> str:

@@ -3,7 +3,7 @@
 What a mark says is read in this order:
 
 * the inside of `\\boxed{...}`; boxes and formulas joined by a comma, "and" or "or" are one list of answers;
-* the formula that follows it (`$x$`, `\\(x\\)`, `\\[x\\]`), or the whole of a short expression without words;
+* the formula that follows it (`$x$`, `\\(x\\)`, `\\[x\\]`) and no "not", or the whole of a short expression without words;
 * the numbers that `answers.py` reads in a sentence ("18 eggs a day", "x is therefore 5"), each a value of its own;
 * a few words ("no solution"), if nothing else in the text is marked.
 
@@ -30,8 +30,11 @@ _MOST_WORDS = 4
 _SENTENCE_END = re.compile(r"[.?](?=\s|$)|!(?=\s+[A-Z]|\s*$)")  # "3! \\times 5" goes on
 _GAP = r"(?:[\s$]|\\[)(\]\[]|\\ )*"
 _JOINT = re.compile(
-    rf"(?:{_GAP}(?:,|;|\\q?quad(?![a-z])|\\(?:text|mbox) ?\{{ ?,? ?(?:and|or) ?\}}|\b(?:and|or)\b)){{1,4}}{_GAP}"
+    rf"(?:{_GAP}(?:,|;|\\q?quad(?![a-z])|\\(?:text|mbox) ?\{{ ?,? ?(?:and|or) ?\}}|\b(?:and|or)\b)){{1,4}}\s*+{_GAP}?"
 )
+_NOT = re.compile(r"\bnot\b(?!.*(?:[,;:]|\bbut\b))")
+_REACH = 60
+"""Characters after which a "not" denies no more."""
 _DECORATION = " \t\r\n*_:=~≈\"'`“”‘’"
 _COMMAND = re.compile(
     r"\\(?:begin|end) ?\{[a-z*]*\}(?:\{[clr|]*\})?"
@@ -114,14 +117,20 @@ def _said(segment: str, mark: re.Match[str], only_labels: bool, cut: bool) -> Ma
         return Mark((sentence,)) if _is_expression(sentence) else Mark(())
     if _is_expression(sentence):
         return Mark((sentence,))
-    formula = FORMULA.search(sentence)
-    if formula:
-        return Mark((_formulas(sentence, formula),))
+    formulas = list(FORMULA.finditer(sentence))
+    if formulas:
+        stated = next((formula for formula in formulas if not _denied(sentence, formula)), None)
+        return Mark((_formulas(sentence, stated),) if stated else ())
     numbers = marked_answers(f"{mark[0]} {line}").distinct
     if numbers:
         return Mark(tuple(str(number) for number in sorted(numbers)))
     short = len(sentence.split()) <= _MOST_WORDS and len(sentence) <= LONGEST_EXPRESSION
     return Mark((), sentence if short and not re.search(r"\d", sentence) else "")
+
+
+def _denied(text: str, formula: re.Match[str]) -> bool:
+    """Whether a "not" stands in the clause before a formula: "not equal to $5$", but "not $4$ but $5$"."""
+    return bool(_NOT.search(text[max(0, formula.start() - _REACH) : formula.start()]))
 
 
 def _formulas(text: str, formula: re.Match[str]) -> str:

@@ -13,15 +13,24 @@ import resource
 import signal
 import sys
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
-from sympy import Basic, Eq, Expr, FiniteSet, Float, Interval, MatrixBase, MatrixExpr, Tuple  # type: ignore[import-untyped]
+from sympy import Basic, Expr, FiniteSet, Float, Interval, MatrixBase, MatrixExpr, Tuple  # type: ignore[import-untyped]
 
 MEMORY_BYTES = 2 << 30
 RELATIVE = 5e-6
 """How far equal numbers may be apart where one is written as a decimal; `EXACT` where none is."""
 EXACT = 1e-12
+EQUATED, APPROXIMATE = 0.01, 0.05
+"""How far the sides of an equation (=, or approximately so) may be apart, for they are rounded at will."""
+_APPROXIMATELY = re.compile(r"\\(?:approx|simeq)(?![A-Za-z])|[≈≃]")
+_RELATION = re.compile(rf"(?<![<>!:=])=(?!=)|{_APPROXIMATELY.pattern}")
+_LIST = re.compile(r"[;\n]|\\\\|,(?![0-9]{3}(?![0-9]))|\\(?:vee|lor|wedge|land|q?quad)(?![A-Za-z])|\b(?:and|or)\b")
+_UNIT = re.compile(r"\\(?:text|mbox|mathrm) ?\{([^{}]*)\}")
+_NO_NUMBER = re.compile(r"^ *[A-Za-z] *$|\\(?:circ|degree|[pb]?mod)(?![A-Za-z])|[%°_]")
+"""A name, or a number that stands for another one: a percentage, an angle, one in another base."""
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\\])([0-9])[eE]([-+]?[0-9]{1,3})(?![A-Za-z0-9.])")
 
 
@@ -45,8 +54,8 @@ def compare(gold: str, answer: str) -> str:
         return "unreadable"
     for mine in golds:
         for theirs in read(answer):
-            if verify(mine, theirs, timeout_seconds=None) and close(mine, theirs) and true(theirs):
-                return "equal"
+            if verify(mine, theirs, timeout_seconds=None) and close(mine, theirs):
+                return "equal" if holds(answer) else "different"
     return "different"
 
 
@@ -64,15 +73,33 @@ def close(gold: Any, answer: Any) -> bool:
     )
 
 
-def true(answer: Any) -> bool:
-    """Whether an answer is no equation between numbers that is wrong ("6 = 5")."""
-    if not isinstance(answer, Eq):
-        return True
-    sides = numbers(answer.lhs), numbers(answer.rhs)
-    if not all(side is not None and len(side) == 1 for side in sides):
-        return True
-    (left,), (right,) = sides  # type: ignore[misc]
-    return bool(abs(left - right) <= 0.01 * max(abs(left), abs(right)))
+def holds(text: str) -> bool:
+    """Whether no equation in a text is wrong ("6 = 5", "x = 4 = 5"), as far as its sides are plain numbers."""
+    return all(map(_agree, _split(text, _LIST)))
+
+
+def _agree(statement: str) -> bool:
+    """Whether the sides of an equation, or of a chain of them, that are numbers are the same number."""
+    tolerance = APPROXIMATE if _APPROXIMATELY.search(statement) else EQUATED
+    sides = _split(statement, _RELATION)
+    if len({tuple(_UNIT.findall(side)) for side in sides if _UNIT.search(side)}) > 1:  # 1 hour = 60 minutes
+        sides = [side for side in sides if not _UNIT.search(side)]
+    values = [value for side in sides if len(sides) > 1 and not _NO_NUMBER.search(side) for value in _value(side)]
+    return not values or bool(max(values) - min(values) <= tolerance * max(map(abs, values)))
+
+
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Split a text at the separators that stand outside brackets."""
+    depth = list(accumulate(((each in "{([") - (each in "})]") for each in text), initial=0))
+    cuts = [match.span() for match in separator.finditer(text) if depth[match.start()] == 0]
+    starts, ends = [0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _value(text: str) -> list[Any]:
+    """Return the value of a text that is one number, else none."""
+    found = [numbers(each) for each in read(text)[:1] if isinstance(each, Expr)]
+    return found[0] or [] if found else []
 
 
 def numbers(expression: Any) -> list[Any] | None:

@@ -33,9 +33,9 @@ def pattern(**options: object) -> Grader:
     chosen = read_options("pattern", _Options, options)
     try:
         expression = re.compile(chosen.pattern, re.IGNORECASE if chosen.ignore_case else 0)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise InputError(
-            f"grader 'pattern': option 'pattern' is not a regular expression: {error} (got {chosen.pattern!r})"
+            f"grader 'pattern': option 'pattern' is not a regular expression: {error} (got {chosen.pattern[:80]!r})"
         ) from error
 
     def grade(candidates: Sequence[Candidate]) -> list[Judgement]:

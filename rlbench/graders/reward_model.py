@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,7 +29,7 @@ class _Options(Options):
     """`paths` are folders of models, several make an ensemble; `hub` with a `revision` is one of the hub instead.
 
     `label` names the output of a classifier with several whose log odds are the reward. `batch_size` is how many texts
-    are judged at a time; a fixed size keeps a reward from depending on what is judged beside it.
+    are judged at a time; a fixed size keeps a reward from depending on what is judged beside it. `device` is where.
     """
 
     paths: tuple[str, ...] = Field(default=(), strict=False)
@@ -37,6 +37,7 @@ class _Options(Options):
     revision: str | None = None
     label: str | int | None = None
     batch_size: int = Field(default=16, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
     def _one_source(self) -> _Options:
@@ -97,12 +98,14 @@ def _models(chosen: _Options) -> list[RewardModel]:
             "grader 'reward_model': no reward model: give paths or hub, or let an experiment train one "
             "(docs/reward_model.md)"
         )
-    return [_load(source, chosen.revision, chosen.label) for source in sources]
+    return [_load(source, chosen.revision, chosen.label, chosen.device) for source in sources]
 
 
 @cache
-def _load(source: str, revision: str | None, label: str | int | None) -> RewardModel:
+def _load(
+    source: str, revision: str | None, label: str | int | None, device: Literal["auto", "cpu", "cuda"]
+) -> RewardModel:
     from rlbench.policies.device import resolve_device
     from rlbench.policies.reward_model import load_reward_model
 
-    return load_reward_model(source, resolve_device("auto"), revision=revision, label=label)
+    return load_reward_model(source, resolve_device(device), revision=revision, label=label)

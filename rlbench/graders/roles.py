@@ -74,6 +74,23 @@ def as_reward(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], Re
     return reward
 
 
+def as_measure(grader: Grader, column: str) -> Callable[[Sequence[Candidate]], Rewards]:
+    """Return the grader's column as a measurement: one value per candidate, NaN where it cannot be scored.
+
+    Unlike a reward it teaches nothing, so that a missing value does no harm as long as it stays missing.
+
+    Raises:
+        InputError: the grader has no such column.
+    """
+    check_column(grader, column)
+
+    def measure(candidates: Sequence[Candidate]) -> Rewards:
+        judged = grader.grade(candidates)
+        return Rewards([math.nan if isinstance(each, Unscored) else each.values[column] for each in judged])
+
+    return measure
+
+
 def in_role(role: str, grader: Grader, column: str) -> Grader:
     """Return a grader called `role` ("reward", "gold") whose single column `value` is the grader's column.
 

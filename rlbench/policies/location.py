@@ -42,11 +42,16 @@ def locate(policy: BasePolicy, data_dir: Path | None) -> Path | None:
             )
         return data_dir / policy.data
     if policy.hub is not None:
-        return _download(policy.hub, policy.revision)
+        return download(policy.hub, policy.revision, "base_policy.hub")
     return None
 
 
-def _download(name: str, revision: str | None) -> Path:
+def download(name: str, revision: str | None, what: str) -> Path:
+    """The snapshot of a hub model in the hub's cache, whose folder has the name of its commit; `what` names the key.
+
+    Raises:
+        InputError: it cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
 
     wanted = [f"*{suffix}" for suffix in _COPIED]
@@ -55,6 +60,6 @@ def _download(name: str, revision: str | None) -> Path:
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"base_policy.hub: {name!r} cannot be fetched from the hub: {first}; check the id and the network, or give "
-            f"a local folder as base_policy: {{path: DIR}}"
+            f"{what}: {name!r} cannot be fetched from the hub: {first}; check the id and the network, or give a local "
+            f"folder instead"
         ) from error

@@ -43,7 +43,7 @@ class Collected:
     parts: dict[str, list[float]]
     """What else the grader measured, by column."""
     gold: list[float]
-    """Gold rewards; empty where there is none beside the reward."""
+    """Gold rewards, NaN where a completion has none; empty where there is none beside the reward."""
 
     def batch(self, pad: int, device: torch.device) -> TokenBatch:
         """All sequences as padded tensors."""
@@ -89,13 +89,18 @@ class Collected:
             "truncated_fraction": sum(completion.truncated for completion in self.completions) / len(lengths),
             "empty_fraction": sum(not text.strip() for text in self.texts) / len(lengths),
         }
-        if self.gold:
-            found["gold_mean"] = sum(self.gold) / len(self.gold)
+        if (gold := mean_of_known(self.gold)) is not None:
+            found["gold_mean"] = gold
         for name, values in self.parts.items():
-            known = [value for value in values if math.isfinite(value)]
-            if known:
-                found[f"reward_part_{name}"] = sum(known) / len(known)
+            if (part := mean_of_known(values)) is not None:
+                found[f"reward_part_{name}"] = part
         return found
+
+
+def mean_of_known(values: Sequence[float]) -> float | None:
+    """The mean of the values that are numbers; None without any."""
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else None
 
 
 def named_generator(device: torch.device, *names: int | str) -> torch.Generator:

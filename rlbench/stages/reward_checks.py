@@ -93,9 +93,10 @@ def _over_optimised(run: TrainedRun) -> Sighting | None:
                 "size": run.step_size,
             }
             words = (
-                "The reward that was trained on went on rising, from {proxy:g} to {proxy_late:g}, while the gold "
-                "reward fell from {gold:g} to {gold_late:g}: the policy exploits the reward (over-optimisation). Stop "
-                "earlier, raise beta, lower {size}, or train a better reward model."
+                "The reward that was trained on went on rising while the gold reward fell: the reward was {proxy:g} when "
+                "gold was at its best, and {proxy_late:g} at the end; gold was {gold:g} then, and {gold_late:g} at the "
+                "end. The policy exploits the reward (over-optimisation). Stop earlier, raise beta, lower {size}, or "
+                "train a better reward model."
             )
             return Sighting("over_optimisation", "serious", words, facts, int(rows[best.stop - 1]["step"]))
     return None

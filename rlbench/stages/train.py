@@ -12,7 +12,7 @@ from rlbench.artifacts.checkpoints import Checkpoints
 from rlbench.artifacts.files import read_json, write_json, write_jsonl
 from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.errors import Diverged
-from rlbench.graders.roles import as_reward
+from rlbench.graders.roles import as_measure, as_reward
 from rlbench.policies.causal_lm import Policy, load_policy
 from rlbench.policies.chat_template import TemplateUse, template_use
 from rlbench.policies.device import resolve_device
@@ -82,7 +82,7 @@ def _job(call: Call) -> Job:
         checkpoint_every=call.circumstances.checkpoint_every,
         checkpoints=Checkpoints(call.work),
         preferences=Checkpoints(call.work, "preferences"),
-        gold=as_reward(role_grader(call, gold), gold["column"]) if gold else None,
+        gold=as_measure(role_grader(call, gold), gold["column"]) if gold else None,
         pair_seed=0 if config["shared_pairs"] else None,
     )
 

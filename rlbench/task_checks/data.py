@@ -41,7 +41,7 @@ def check_prompts(task: Task) -> Iterator[Check]:
 
 
 def check_lengths(task: Task, tokens: Tokens | None) -> Iterator[Check]:
-    """Check that no reference is empty and that all fit into `max_new_tokens`, and say what is longest.
+    """Check that no reference is missing or empty and that all fit into `max_new_tokens`, and say what is longest.
 
     Without a tokenizer a reference cannot fit if it has more words than tokens are allowed.
     """
@@ -50,7 +50,8 @@ def check_lengths(task: Task, tokens: Tokens | None) -> Iterator[Check]:
     for split in task.splits:
         samples = task.samples(split)
         references = [(sample, text) for sample in samples for text in sample.references]
-        problems = []
+        without = [sample for sample in samples if task.references and not sample.references]
+        problems = [f"{task.where(sample.sample_id)}: has no reference" for sample in without]
         for sample, text in references:
             if not text.strip():
                 problems.append(f"{task.where(sample.sample_id)}: a reference is empty")
@@ -60,7 +61,7 @@ def check_lengths(task: Task, tokens: Tokens | None) -> Iterator[Check]:
         longest = [f"prompt {_longest([sample.prompt for sample in samples], count, unit)}"]
         if references:
             longest.append(f"reference {_longest([text for _, text in references], count, unit)}")
-        yield verdict(f"lengths, {split}", problems, len(references), f"longest {', '.join(longest)}")
+        yield verdict(f"lengths, {split}", problems, len(references) + len(without), f"longest {', '.join(longest)}")
 
 
 def _longest(texts: list[str], count: Tokens, unit: str) -> str:

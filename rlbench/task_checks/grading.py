@@ -103,13 +103,22 @@ def check_finite(task: Task, judged: Judged) -> Check:
 def check_answers(task: Task, role: Role, full: bool) -> Iterator[Check]:
     """Check that `answer` by itself says of every reference that it is right, if the role reads the answer.
 
-    This finds a wrong reference where the verifier also takes references at their word.
+    This finds a wrong reference where the verifier also takes references at their word. It tells nothing, and says so,
+    where nothing but the references says what is right, or where they and the answer come from the same fields. Tests
+    of code judge references by themselves.
     """
-    samples = [sample for sample in chosen_samples(task, full) if sample.references and sample.answer is not None]
+    name = f"answers, {role.title}"
+    samples = [sample for sample in chosen_samples(task, full) if sample.references and sample.tests is None]
     pairs = [(replace(sample, references=()), text) for sample in samples for text in sample.references]
     values = role.values([sample for sample, _ in pairs], [text for _, text in pairs])
     scored = [(*pair, value) for pair, value in zip(pairs, values, strict=True) if value.value is not None]
+    if pairs and not scored:
+        yield Check(name, "not checked", "nothing but the references says what is right: a wrong one is not found here")
+    scored = [(sample, text, value) for sample, text, value in scored if sample.answer is not None]
     if not scored or not {value.value for *_, value in scored} <= {0.0, 1.0}:
+        return
+    if common := task.data_fields(str(task.answer)) & task.data_fields(*task.references):
+        yield Check(name, "not checked", f"references and answer both come from {', '.join(sorted(common))}")
         return
     problems = [
         f"{task.where(sample.sample_id)}: reference {short(text)} is wrong by answer {short(str(sample.answer))}"
@@ -117,4 +126,4 @@ def check_answers(task: Task, role: Role, full: bool) -> Iterator[Check]:
         if value.value != 1
     ]
     detail = f"all {len(scored)} references are right by the answer alone"
-    yield verdict(f"answers, {role.title}", problems, len(scored), detail)
+    yield verdict(name, problems, len(scored), detail)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlbench.errors import InputError
-from rlbench.graders.roles import load_grader
-from rlbench.records import Candidate, Grader, Sample, Unscored
-from rlbench.registry import unknown
+from rlbench.graders.roles import check_column, load_grader
+from rlbench.records import Candidate, Grader, Metric, Sample, Unscored
+from rlbench.registry import load
 from rlbench.tasks.task import Task
+from rlbench.yaml_file import YamlDocument, blame, read_yaml
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,33 @@ class Role:
 def roles_of(task: Task) -> list[Role]:
     """Return the reward and the gold of a task, one if they are the same.
 
+    All that task.yaml names is looked for, also graders and metrics that neither needs.
+
     Raises:
-        InputError: a grader or its column does not exist, or an option is wrong.
+        InputError: a grader, its column or a metric does not exist, or an option is wrong; the message names the line.
     """
+    document = read_yaml(task.folder / "task.yaml")
+    for name, options in task.graders.items():
+        with blame(document, "graders", name):
+            load_grader(name, options)
+    for index, name in enumerate(task.metrics):
+        with blame(document, "metrics", index):
+            metric: Metric = load("metrics", name)
+            grader = _grader(task, metric.grader)
+            for column in metric.columns:
+                check_column(grader, column)
     if task.reward == task.gold:
-        return [_role(task, "reward and gold", task.reward)]
-    return [_role(task, "reward", task.reward), _role(task, "gold", task.gold)]
+        return [_role(task, document, "reward and gold", task.reward)]
+    return [_role(task, document, "reward", task.reward), _role(task, document, "gold", task.gold)]
 
 
-def _role(task: Task, name: str, place: tuple[str, str]) -> Role:
+def _role(task: Task, document: YamlDocument, name: str, place: tuple[str, str]) -> Role:
     grader_name, column = place
-    try:
-        grader = load_grader(grader_name, task.graders.get(grader_name, {}))
-    except InputError as error:
-        raise InputError(f"{task.folder / 'task.yaml'}: {name}: {error}") from error
-    if column not in grader.columns:
-        wrong = unknown(f"column of grader {grader_name!r}", column, grader.columns)
-        raise InputError(f"{task.folder / 'task.yaml'}: {name}: {wrong}")
+    with blame(document, "gold" if name == "gold" else "reward"):
+        grader = _grader(task, grader_name)
+        check_column(grader, column)
     return Role(name, grader, column)
+
+
+def _grader(task: Task, name: str) -> Grader:
+    return load_grader(name, task.graders.get(name, {}))

@@ -11,9 +11,11 @@ from rlbench.task_checks.agreement import check_agreement
 from rlbench.task_checks.check import Check
 from rlbench.task_checks.completions import Kind
 from rlbench.task_checks.data import check_lengths, check_preferences, check_prompts
+from rlbench.task_checks.generated import check_generated
 from rlbench.task_checks.grading import check_answers, check_finite, check_references, check_wrong
 from rlbench.task_checks.judged import judge
 from rlbench.task_checks.role import Role, roles_of
+from rlbench.task_checks.spans import check_spans
 from rlbench.task_checks.tokens import Tokens
 from rlbench.tasks.task import Task
 
@@ -24,13 +26,15 @@ def run_checks(task: Task, tokens: Tokens | None = None, full: bool = False) -> 
     `tokens` counts tokens for lengths; without it words are counted. `full` judges all references.
 
     Raises:
-        InputError: data is missing or malformed, or a grader does not exist.
+        InputError: data is missing or malformed, or a grader or a metric does not exist.
     """
     roles = roles_of(task)
     for split in task.splits:
         task.samples(split)
     yield from check_prompts(task)
     yield from check_lengths(task, tokens)
+    yield from check_spans(task)
+    yield from check_generated(task)
     for role in roles:
         yield from _unless_unable(role.title, partial(_role_checks, task, role, full))
     if task.has_preferences:

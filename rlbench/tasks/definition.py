@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PlainValidator, model_validator
-from pydantic import PositiveInt as Positive
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rlbench.errors import InputError
 from rlbench.records import Message
@@ -18,7 +26,7 @@ from rlbench.yaml_file import YamlDocument, validate
 def _check_pattern(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     if groups != 1:
         raise ValueError(f"has {groups} groups; expected exactly one, which is what the new field gets")
@@ -38,6 +46,8 @@ Template = Annotated[str, AfterValidator(check_template)]
 PromptTemplate = Annotated[str | tuple[Message, ...], PlainValidator(check_prompt)]
 GraderColumn = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[int, Field(strict=True, gt=0)]
 RowRange = tuple[NonNegativeInt, NonNegativeInt]
 
 
@@ -201,6 +211,9 @@ class Tests(_Model):
         return self
 
 
+PLACES = ("demonstrations", "preferences")
+
+
 class Definition(_Model):
     """A task. `reward` names the grader's column that trains, `gold` that which is only measured (by default the same);
     `primary` the metric that decides.
@@ -218,29 +231,45 @@ class Definition(_Model):
     tests: Tests | None = None
     demonstrations: Demonstrations | None = None
     preferences: Preferences | None = None
-    max_new_tokens: int = Field(gt=0, le=1_000_000)
+    max_new_tokens: int = Field(strict=True, gt=0, le=1_000_000)
     reward: GraderColumn
     gold: GraderColumn | None = None
     graders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Definition:
-        if len(set(self.metrics)) < len(self.metrics):
-            raise ValueError("a metric is listed twice")
-        if self.primary not in self.metrics:
-            raise ValueError(f"primary {self.primary!r} is not among the metrics ({', '.join(self.metrics)})")
+    # Each is a matter of one key, whose line an error gets. Keys are checked in the order above.
+
+    @field_validator("source")
+    @classmethod
+    def _split_names(cls, source: FileSource | PublicSource | ReasoningGymSource) -> Any:
         for key in PLACES:
-            if key in self.source.splits:
+            if key in source.splits:
                 raise ValueError(f"a split cannot be called {key!r}; give that file under `{key}:`")
-            place = getattr(self, key)
-            if place is not None and place.split is not None and place.split not in self.source.splits:
-                raise ValueError(f"{key} name split {place.split!r}, which the source does not have")
-        return self
+        return source
 
+    @field_validator(*PLACES)
+    @classmethod
+    def _of_a_split(cls, place: _Place | None, info: ValidationInfo) -> _Place | None:
+        source = info.data.get("source")
+        if place is not None and place.split is not None and source is not None and place.split not in source.splits:
+            raise ValueError(f"{info.field_name} name split {place.split!r}, which the source does not have")
+        return place
 
-PLACES = ("demonstrations", "preferences")
+    @field_validator("metrics")
+    @classmethod
+    def _listed_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("a metric is listed twice")
+        return metrics
+
+    @field_validator("primary")
+    @classmethod
+    def _among_the_metrics(cls, primary: str, info: ValidationInfo) -> str:
+        metrics = info.data.get("metrics", (primary,))
+        if primary not in metrics:
+            raise ValueError(f"primary {primary!r} is not among the metrics ({', '.join(metrics)})")
+        return primary
 
 
 class _FileDefinition(Definition):

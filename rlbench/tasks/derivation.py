@@ -9,7 +9,7 @@ from typing import Any
 from rlbench.errors import InputError
 from rlbench.tasks.definition import Derivation
 from rlbench.tasks.rows import Row
-from rlbench.tasks.template import NotText, fill
+from rlbench.tasks.template import NotText, fields_of, fill
 
 
 def derive(row: Row, derivations: Mapping[str, Derivation]) -> Row | None:
@@ -43,3 +43,12 @@ def derive(row: Row, derivations: Mapping[str, Derivation]) -> Row | None:
                 "mend the pattern or the row, or leave such rows out with `otherwise: drop`"
             )
     return Row(fields, row.where)
+
+
+def roots(template: str, derivations: Mapping[str, Derivation]) -> set[str]:
+    """Return the fields of the data that a template is made from; derived ones stand for those they come from."""
+    found: set[str] = set()
+    for path in fields_of(template):
+        name = path.partition(".")[0]
+        found |= roots(derivations[name].source, derivations) if name in derivations else {path}
+    return found

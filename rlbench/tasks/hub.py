@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from rlbench.errors import InputError
-from rlbench.tasks.definition import HubSource
+from rlbench.tasks.definition import HubSource, RowRange
 from rlbench.tasks.revisions import check_recorded, content_hash, recorded_revision
-from rlbench.tasks.rows import Row, Rows
+from rlbench.tasks.rows import Row, Rows, cut
 from rlbench.tasks.template import look_up
 
 DATA_DIR_HINT = "give the folder that holds local copies with --data-dir or RLBENCH_DATA_DIR"
 
 
-def hub_rows(task: str, hub: HubSource, split: str) -> Rows:
-    """Load a split from the hub at the revision that is given, or was recorded when it was first loaded.
+def hub_rows(task: str, hub: HubSource, split: str, wanted: RowRange | None = None) -> Rows:
+    """Load the wanted rows of a split from the hub, at the revision that is given or was recorded at first.
 
     Raises:
         InputError: `datasets` is not installed, or the data cannot be loaded or is not what was recorded.
@@ -30,13 +30,15 @@ def hub_rows(task: str, hub: HubSource, split: str) -> Rows:
             f"check the network, or {DATA_DIR_HINT}"
         ) from error
     sha256 = content_hash(records)
+    rows = _rows(records, place, hub, f"hub:{hub.id}@{revision or 'unknown'} sha256:{sha256}")
+    rows = cut(rows, wanted, f"task {task!r}: hub_rows", hub.id)
     if hub.revision is None:
         check_recorded(place, sha256, revision)
-    return _rows(records, place, hub, f"hub:{hub.id}@{revision or 'unknown'} sha256:{sha256}")
+    return rows
 
 
-def folder_rows(task: str, folder: Path, hub: HubSource, split: str) -> Rows:
-    """Load a split from a local folder in the hub's layout. What it holds is recorded when it is first loaded.
+def folder_rows(task: str, folder: Path, hub: HubSource, split: str, wanted: RowRange | None = None) -> Rows:
+    """Load the wanted rows of a split from a local folder in the hub's layout; what it holds is recorded at first.
 
     Raises:
         InputError: `datasets` is not installed, or the data cannot be loaded or is not what was recorded.
@@ -50,8 +52,9 @@ def folder_rows(task: str, folder: Path, hub: HubSource, split: str) -> Rows:
             "in the hub's layout"
         ) from error
     sha256 = content_hash(records)
+    rows = cut(_rows(records, place, hub, f"sha256:{sha256}"), wanted, f"task {task!r}: hub_rows", str(folder))
     check_recorded(place, sha256)
-    return _rows(records, place, hub, f"sha256:{sha256}")
+    return rows
 
 
 class _CannotLoad(Exception):

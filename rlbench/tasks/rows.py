@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -83,6 +84,20 @@ def file_rows(root: Path, relative: str) -> Rows:
     """
     file = read_data_file(root, relative)
     return Rows(rows_of(file), f"sha256:{file.sha256}")
+
+
+def cut(rows: Rows, wanted: tuple[int, int] | None, key: str, place: str) -> Rows:
+    """Take only the rows from the first number to before the second, if numbers are given.
+
+    Raises:
+        InputError: there are not so many; the message names the `key` of task.yaml and the `place` of the rows.
+    """
+    if wanted is None:
+        return rows
+    first, end = wanted
+    if end > len(rows.rows):
+        raise InputError(f"{key} [{first}, {end}] are asked for, but {place} has only {len(rows.rows)}")
+    return Rows(rows.rows[first:end], f"{rows.provenance}[{first}:{end}]")
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -188,4 +203,11 @@ def _constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_finite)

@@ -9,7 +9,7 @@ from rlbench.errors import InputError
 from rlbench.tasks.definition import Definition, FileSource, LocalFile, PublicSource, PublicSplit, ReasoningGymSource
 from rlbench.tasks.hub import DATA_DIR_HINT, folder_rows, hub_rows
 from rlbench.tasks.revisions import check_recorded
-from rlbench.tasks.rows import DataFile, Rows, file_rows, inside, read_data_file, rows_of
+from rlbench.tasks.rows import DataFile, Rows, cut, file_rows, inside, read_data_file, rows_of
 
 
 def split_rows(definition: Definition, folder: Path, data_dir: Path | None, split: str) -> Rows:
@@ -33,8 +33,7 @@ def split_rows(definition: Definition, folder: Path, data_dir: Path | None, spli
             f"{source.data_dir!r} and give the folder above that with --data-dir or RLBENCH_DATA_DIR"
         )
     spec = source.splits[split]
-    rows = hub_rows(definition.name, source.hub, spec.hub_split or split)
-    return _cut(rows, spec.hub_rows, f"task {definition.name!r}: hub_rows", source.hub.id)
+    return hub_rows(definition.name, source.hub, spec.hub_split or split, spec.hub_rows)
 
 
 def missing_data(definition: Definition, data_dir: Path | None) -> str:
@@ -80,36 +79,27 @@ def _local_copy(task: str, source: PublicSource, data_dir: Path, split: str) -> 
         return _local_file(task, folder, spec, spec.path)
     if source.hub is None:
         raise InputError(f"task {task!r}: split {split!r} has no path and is on no hub; give it a path in task.yaml")
-    rows = folder_rows(task, folder, source.hub, spec.hub_split or split)
-    return _cut(rows, spec.hub_rows, f"task {task!r}: hub_rows", str(folder))
+    return folder_rows(task, folder, source.hub, spec.hub_split or split, spec.hub_rows)
 
 
 def _local_file(task: str, folder: Path, spec: PublicSplit, relative: str) -> Rows:
-    file = _pinned(folder, LocalFile(path=relative, sha256=spec.sha256))
-    beside = {name: _pinned(folder, other) for name, other in spec.beside.items()}
-    provenance = " beside ".join(f"sha256:{each.sha256}" for each in (file, *beside.values()))
-    rows = Rows(rows_of(file, spec.format, beside), provenance)
-    return _cut(rows, spec.rows, f"task {task!r}: rows", str(file.path))
+    """Read a split from its own file. What is not pinned is recorded once it was read: a broken copy can be mended."""
+    specs = {"": LocalFile(path=relative, sha256=spec.sha256)} | spec.beside
+    files = {name: read_data_file(folder, each.path) for name, each in specs.items()}
+    for name, file in files.items():
+        _check_pin(file, specs[name])
+    file, beside = files[""], {name: files[name] for name in spec.beside}
+    provenance = " beside ".join(f"sha256:{each.sha256}" for each in files.values())
+    rows = cut(Rows(rows_of(file, spec.format, beside), provenance), spec.rows, f"task {task!r}: rows", str(file.path))
+    for name, each in files.items():
+        if specs[name].sha256 is None:
+            check_recorded(str(each.path.resolve()), each.sha256)
+    return rows
 
 
-def _pinned(folder: Path, spec: LocalFile) -> DataFile:
-    """Read a file, which must be the one that is pinned, or was there when it was first read."""
-    file = read_data_file(folder, spec.path)
-    if spec.sha256 is None:
-        check_recorded(str(file.path.resolve()), file.sha256)
-    elif file.sha256 != spec.sha256:
+def _check_pin(file: DataFile, spec: LocalFile) -> None:
+    if spec.sha256 is not None and file.sha256 != spec.sha256:
         raise InputError(
             f"{file.path}: is not the file that the task pins: expected sha256 {spec.sha256}, got {file.sha256}; "
             f"get the original again, or pin the new hash in task.yaml if the change is meant"
         )
-    return file
-
-
-def _cut(rows: Rows, wanted: tuple[int, int] | None, key: str, place: str) -> Rows:
-    """Take only the rows from the first number to before the second, if numbers are given."""
-    if wanted is None:
-        return rows
-    first, end = wanted
-    if end > len(rows.rows):
-        raise InputError(f"{key} [{first}, {end}] are asked for, but {place} has only {len(rows.rows)}")
-    return Rows(rows.rows[first:end], f"{rows.provenance}[{first}:{end}]")

@@ -15,7 +15,7 @@ from rlbench.errors import InputError
 from rlbench.records import Message, Preference, Sample
 from rlbench.registry import unknown
 from rlbench.tasks.definition import PLACES, Definition, Demonstrations, Preferences, PublicSource, read_definition
-from rlbench.tasks.derivation import derive
+from rlbench.tasks.derivation import derive, roots
 from rlbench.tasks.prompts import fill_prompt, prompt_content, prompt_hash
 from rlbench.tasks.rows import Row, Rows, file_rows
 from rlbench.tasks.sources import describe_source, missing_data, split_rows
@@ -119,6 +119,10 @@ class Task:
     def missing_data(self) -> str:
         """Return why the data is not on this machine, or ""; nothing is loaded to find out."""
         return missing_data(self._definition, self._data_dir)
+
+    def data_fields(self, *templates: str) -> set[str]:
+        """Return the fields of the data that templates are made from, by way of derived ones or not."""
+        return {field for template in templates for field in roots(template, self._definition.derive)}
 
     def split_of(self, place: str) -> str | None:
         """Return the split that the demonstrations or preferences are, or None if they are a file or there are none."""

@@ -18,7 +18,7 @@ from rlbench.errors import Diverged
 from rlbench.policies.causal_lm import Policy
 from rlbench.policies.padding import TokenBatch
 from rlbench.records import Sample
-from rlbench.rollouts.collect import Reward, Sampling, collect, named_generator
+from rlbench.rollouts.collect import Reward, Sampling, collect, mean_of_known, named_generator
 from rlbench.rollouts.meter import Meter
 
 
@@ -80,8 +80,7 @@ class Job:
             generator = self.generator("dev", step)
             collected = collect(policy, self.dev, sampling, self.reward, generator, unpaid, self.gold)
             phase.tokens += unpaid.generated_tokens
-        columns = (collected.rewards, collected.gold)
-        return {name: sum(column) / len(column) for name, column in zip(names, columns, strict=False)}
+        return dict(zip(names, map(mean_of_known, (collected.rewards, collected.gold)), strict=False))
 
 
 @dataclass

@@ -82,7 +82,10 @@ def files() -> dict[str, str]:
 
 
 def _split(name: str, items: list[Digits]) -> str:
-    return _lines([{"digits": _text(arranged(item, name)), "ordered": _text(item)} for item in items])
+    """A row says twice what is right, as the reference and as the answer, so that each can be checked by the other."""
+    return _lines(
+        [{"digits": _text(arranged(item, name)), "ordered": _text(item), "answer": _text(item)} for item in items]
+    )
 
 
 def _text(digits: Digits) -> str:

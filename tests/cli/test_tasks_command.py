@@ -17,6 +17,7 @@ def plain(monkeypatch):
 @pytest.fixture
 def arithmetic(tmp_path, plain):
     folder = Path(shutil.copytree(load_task("arithmetic").folder, tmp_path / "sums"))
+    (folder / "generate.py").unlink()
     for path in folder.glob("*.jsonl"):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
     return folder
@@ -87,4 +88,4 @@ def test_all_skips_public_data_that_is_not_here(cli, plain, monkeypatch):
     result = cli("tasks", "check", "--all")
     assert result.code == 0, result.text
     assert "gsm8k: skipped: public data; give the folder" in result.out
-    assert result.out.endswith("2 tasks: 12 ok, 3 not checked; 1 skipped\n")
+    assert result.out.endswith("2 tasks: 13 ok, 3 not checked; 1 skipped\n")

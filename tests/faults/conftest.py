@@ -13,6 +13,13 @@ from rlbench.artifacts.locking import is_locked
 
 
 @pytest.fixture(scope="session")
+def short(run_once):
+    """As `finished`, but with one algorithm of each kind, for tests that run it several times."""
+    algorithms = [{"name": "ppo", "learning_rate": 0.01}, {"name": "dpo", "learning_rate": 0.01, "batch_size": 8}]
+    return run_once("short", algorithms=algorithms)
+
+
+@pytest.fixture(scope="session")
 def in_progress():
     """`in_progress(run)`: the stages of which a living worker makes a part right now."""
 

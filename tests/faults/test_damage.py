@@ -101,8 +101,8 @@ def test_the_published_report_is_repaired(copied, finished, cli):
     assert (run / "experiment.yaml").read_bytes() == (finished[1] / "experiment.yaml").read_bytes()
 
 
-def test_a_folder_at_work_can_be_looked_at_but_not_run_again(finished, start, cli, wait_for, results, tmp_path):
-    file, reference = finished
+def test_a_folder_at_work_can_be_looked_at_but_not_run_again(short, start, cli, wait_for, results, tmp_path):
+    file, reference = short
     run = tmp_path / "run"
     process = start("run", file, "--out", run)
     assert wait_for(process, run, "prepare")

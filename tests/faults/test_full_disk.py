@@ -36,8 +36,8 @@ def fill(disk):
                 size //= 2
 
 
-def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(disk, finished, results, start, cli, contents, wait_for):
-    file, reference = finished
+def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(disk, short, results, start, cli, contents, wait_for):
+    file, reference = short
     run, expected = disk / "run", results(reference)
     for stage in ("train", "sample"):
         process = start("run", file, "--out", run)

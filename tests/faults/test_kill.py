@@ -21,9 +21,9 @@ def has_checkpoint(run):
 
 @pytest.mark.parametrize(("seed", "moments"), [(0, EARLY), (1, LATE), (2, EARLY), (3, LATE)])  # 20 kills
 def test_resuming_after_kills_gives_the_same_bytes(
-    seed, moments, finished, results, start, start_cold, kill_group, wait_for, in_progress, tmp_path
+    seed, moments, short, results, start, start_cold, kill_group, wait_for, in_progress, tmp_path
 ):
-    file, reference = finished
+    file, reference = short
     rng = random.Random(f"kills {seed}")
     run, struck = tmp_path / "run", []
     for stage, latest in moments:
@@ -55,9 +55,9 @@ def test_resuming_after_kills_gives_the_same_bytes(
     assert not (run / "quarantine").exists(), "a kill damages nothing"
 
 
-def test_workers_of_a_killed_run_end_and_do_not_disturb_the_next(finished, results, start, wait_for, members, tmp_path):
+def test_workers_of_a_killed_run_end_and_do_not_disturb_the_next(short, results, start, wait_for, members, tmp_path):
     """Only the main process is killed, and the same command is given again at once."""
-    file, reference = finished
+    file, reference = short
     run = tmp_path / "run"
     killed = start("run", file, "--out", run)
     assert wait_for(killed, run, "sample")
@@ -75,8 +75,8 @@ def test_workers_of_a_killed_run_end_and_do_not_disturb_the_next(finished, resul
     assert results(run) == results(reference)
 
 
-def test_ctrl_c_keeps_what_is_finished(finished, start_cold, wait_for, members, tmp_path):
-    file, _ = finished
+def test_ctrl_c_keeps_what_is_finished(short, start_cold, wait_for, members, tmp_path):
+    file, _ = short
     run = tmp_path / "run"
     process = start_cold("run", file, "--out", run)
     assert wait_for(process, run, "train")

@@ -135,6 +135,37 @@ def test_a_file_that_is_not_pinned_is_recorded(make, tmp_path):
     assert prompts(make(spec)) == ["y"]
 
 
+def test_a_broken_copy_is_not_recorded(make, tmp_path):
+    """What was never read is nothing to hold a mended file against."""
+    spec = "{test: {path: a, rows: [0, 2]}}"
+    for broken in ('{"text": "x"}\n{"te', '{"text": "x"}\n'):
+        with pytest.raises(InputError, match=r"not valid JSON|has only 1"):
+            make(spec, files={"a": broken}).samples("test")
+    assert prompts(make(spec, files={"a": '{"text": "x"}\n{"text": "y"}\n'})) == ["x", "y"]
+    lines = "{test: {path: b, format: lines, beside: {other: {path: c}}}}"
+    with pytest.raises(InputError, match="has 1 lines, but"):
+        make(lines, files={"b": "x\ny\n", "c": "z\n"}).samples("test")
+    assert prompts(make(lines, prompt="{other}", files={"c": "z\nz\n"})) == ["z", "z"]
+
+
+def test_broken_content_of_the_hub_is_not_recorded(monkeypatch):
+    from rlbench.tasks.definition import HubSource
+
+    source = HubSource(id="org/name", fields={"q": "question"})
+    content = [{"text": "x"}]
+    monkeypatch.setattr(hub, "_newest", lambda dataset: "commit")
+    monkeypatch.setattr(hub, "_load", lambda *given, **choice: content)
+    for load in (hub.hub_rows, lambda *given: hub.folder_rows("pub", revisions.cache_folder(), *given[1:])):
+        content[:] = [{"text": "x"}]
+        with pytest.raises(InputError, match="field 'question' is missing"):
+            load("pub", source, "test", (0, 2))
+        content[:] = [{"question": "x"}]
+        with pytest.raises(InputError, match="has only 1"):
+            load("pub", source, "test", (0, 2))
+        content.append({"question": "y"})
+        assert [row.fields["q"] for row in load("pub", source, "test", (0, 2)).rows] == ["x", "y"]
+
+
 @pytest.fixture
 def datasets(tmp_path, monkeypatch):
     loaded = pytest.importorskip("datasets")

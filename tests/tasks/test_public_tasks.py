@@ -119,15 +119,18 @@ def test_the_first_test_sample(name):
     assert sample.references[0].startswith(beginning)
 
 
-@pytest.mark.slow
-def test_math500_gold_answers_are_correct():
+def test_math500_asks_for_the_answers_that_tests_of_the_grader_find_correct():
+    """test_maths_public.py judges the file's 500 answers and solutions; here the task must hold the same ones."""
     pytest.importorskip("math_verify")
     task = public("math500")
     samples = task.samples("test")
-    assert sum(judged(task, [sample.references[0] for sample in samples])) == 500
-    assert sum(judged(task, [f"\\boxed{{{sample.answer}}}" for sample in samples])) == 500
-    assert sum(judged(task, [f"The answer is ${sample.answer}$." for sample in samples])) == 500
-    assert sum(judged(task, [f"\\boxed{{{sample.answer}}}" for sample in (*samples[1:], samples[0])])) < 25
+    rows = map(json.loads, (DATA / "math" / "math500_test.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [(sample.answer, sample.references) for sample in samples] == [
+        (row["answer"], (row["solution"],)) for row in rows
+    ]
+    assert (task.reward, dict(task.graders)) == (("maths", "correct"), {})
+    assert set(judged(task, [sample.references[0] for sample in samples[::10]], every=10)) == {1}
+    assert sum(judged(task, [f"\\boxed{{{sample.answer}}}" for sample in samples[1::10]], every=10)) < 5
 
 
 def test_hh_rlhf_pairs_are_the_dialogues_of_the_file():

@@ -112,6 +112,7 @@ def test_lines_are_split_at_newlines_only(folder):
         ('{"question": ', "not valid JSON"),
         ('{"question": "a", "question": "b", "answer": 1}', "a key is given twice"),
         ('{"question": NaN, "answer": 1}', "NaN is not a JSON number"),
+        ('{"question": 1e999, "answer": 1}', "not valid JSON: 1e999 is too large a number"),
         ('{"question": 1' + "1" * 5000 + "}", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
     ],

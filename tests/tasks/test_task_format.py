@@ -101,6 +101,8 @@ def test_a_pattern_that_does_not_match(make, tmp_path):
     ("derive", "message"),
     [
         ("{from: '{question}', pattern: '('}", "not a regular expression"),
+        ("{from: '{question}', pattern: '(a{99999999999})'}", "not a regular expression"),
+        ("{from: '{question}', pattern: '(" + "(?:" * 3000 + "x" + ")" * 3001 + "'}", "not a regular expression"),
         ("{from: '{question}', pattern: 'x'}", "has 0 groups; expected exactly one"),
         ("{from: 'question', pattern: '(x)'}", "names no field of the data"),
         ("{from: '{question}'}", "key 'derive.new.pattern' is missing"),
@@ -206,6 +208,25 @@ def test_preferences_of_a_split_and_none(make):
         make("max_new", 'preferences: {split: dev, chosen: "x", rejected: "y"}\nmax_new')
     with pytest.raises(InputError, match="a split cannot be called 'preferences'"):
         make("{train: train.jsonl", "{preferences: train.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("primary: rougeL", "primary: rouge1", 12),
+        ("metrics: [rougeL]", "metrics: [rougeL, rougeL]", 11),
+        ("max_new_tokens: 8", "max_new_tokens: true", 9),
+        ("max_new_tokens: 8", "max_new_tokens: '8'", 9),
+        ("max_new_tokens: 8", "max_new_tokens: 8.0", 9),
+        ("max_new", 'preferences: {split: dev, chosen: "x", rejected: "y"}\nmax_new', 9),
+        ("{train: train.jsonl", "{preferences: train.jsonl", 4),
+    ],
+)
+def test_a_wrong_key_names_its_line(make, tmp_path, old, new, line):
+    with pytest.raises(InputError) as caught:
+        make(old, new)
+    assert str(caught.value).startswith(f"{tmp_path}/task.yaml:{line}: ")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_where_a_sample_comes_from(make, tmp_path):
