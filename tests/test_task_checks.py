@@ -235,6 +235,8 @@ def test_references_that_nothing_else_can_judge_are_not_called_right(arithmetic,
     text = (arithmetic / "task.yaml").read_text().replace('answer: "A: {sum}"', 'answer: "{reference}"')
     (arithmetic / "task.yaml").write_text(text)
     assert statuses(arithmetic)[name] == ("not checked", "references and answer both come from reference")
+    shown = [row | {"reference": row["completion"]} for row in rows_of(arithmetic / "demonstrations.jsonl")]
+    write(arithmetic / "demonstrations.jsonl", shown)
     derived = 'derive: {last: {from: "{reference}", pattern: "(.*)"}}\nanswer: "{last}"'
     (arithmetic / "task.yaml").write_text(text.replace('answer: "{reference}"', derived))
     assert statuses(arithmetic)[name] == ("not checked", "references and answer both come from reference")

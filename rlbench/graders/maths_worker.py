@@ -29,8 +29,9 @@ _APPROXIMATELY = re.compile(r"\\(?:approx|simeq)(?![A-Za-z])|[≈≃]")
 _RELATION = re.compile(rf"(?<![<>!:=])=(?!=)|{_APPROXIMATELY.pattern}")
 _LIST = re.compile(r"[;\n]|\\\\|,(?![0-9]{3}(?![0-9]))|\\(?:vee|lor|wedge|land|q?quad)(?![A-Za-z])|\b(?:and|or)\b")
 _UNIT = re.compile(r"\\(?:text|mbox|mathrm) ?\{([^{}]*)\}")
-_NO_NUMBER = re.compile(r"^ *[A-Za-z] *$|\\(?:circ|degree|[pb]?mod)(?![A-Za-z])|[%°_]")
-"""A name, or a number that stands for another one: a percentage, an angle, one in another base."""
+_NO_NUMBER = re.compile(r"\\(?:circ|degree|[pb]?mod)(?![A-Za-z])|[%°_]")
+"""A number that stands for another one: a percentage, an angle, one in another base."""
+_NAME = re.compile(r"\s*[A-Za-z]\s*")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\\])([0-9])[eE]([-+]?[0-9]{1,3})(?![A-Za-z0-9.])")
 
 
@@ -74,7 +75,10 @@ def close(gold: Any, answer: Any) -> bool:
 
 
 def holds(text: str) -> bool:
-    """Whether no equation in a text is wrong ("6 = 5", "x = 4 = 5"), as far as its sides are plain numbers."""
+    r"""Whether no equation between numbers in a text is wrong ("6 = 5", "7 = 6 = 5", "5 \\approx 6").
+
+    One that starts with a name is a derivation and is judged by its end, as other graders do ("x = 4 + 2 = 7 = 5").
+    """
     return all(map(_agree, _split(text, _LIST)))
 
 
@@ -82,6 +86,8 @@ def _agree(statement: str) -> bool:
     """Whether the sides of an equation, or of a chain of them, that are numbers are the same number."""
     tolerance = APPROXIMATE if _APPROXIMATELY.search(statement) else EQUATED
     sides = _split(statement, _RELATION)
+    if _NAME.fullmatch(sides[0]):
+        return True
     if len({tuple(_UNIT.findall(side)) for side in sides if _UNIT.search(side)}) > 1:  # 1 hour = 60 minutes
         sides = [side for side in sides if not _UNIT.search(side)]
     values = [value for side in sides if len(sides) > 1 and not _NO_NUMBER.search(side) for value in _value(side)]

@@ -22,6 +22,7 @@ from rlbench.rollouts.collect import Reward, Sampling, collect, named_generator
 from rlbench.rollouts.meter import Meter
 from rlbench.rollouts.preferences import LabelledPair
 from rlbench.seeding import stream
+from rlbench.tasks.prompts import prompt_hash
 from rlbench.tasks.task import Task, load_task
 
 MODEL = "model"
@@ -106,8 +107,8 @@ def _prompts(task: Task, config: Mapping[str, Any]) -> dict[str, list[Sample]]:
     else:
         last = max(1, round(HELD_OUT_PROMPTS * len(training)))
         training, held_out = training[:-last], training[-last:]
-    known = {sample.prompt for sample in training}
-    held_out = [sample for sample in held_out if sample.prompt not in known]
+    known = {prompt_hash(sample.prompt) for sample in training}
+    held_out = [sample for sample in held_out if prompt_hash(sample.prompt) not in known]
     parts = {"train": training, "held_out": held_out}
     for part, samples in parts.items():
         if not samples:

@@ -16,6 +16,17 @@ STANDARD_ERRORS = 2.0
 """A change of the mean reward within this many standard errors could be the noise of the batches."""
 CLEAR = 3.0
 """Standard errors from which a rise or a fall is said to be one: rarely noise, even with many arms and seeds."""
+PAST_ITS_BEST = 6.5
+"""Standard errors from the best window of a curve to the last one from which it has fallen.
+
+More than `CLEAR`, because the best of many windows is picked, few rows say little about the noise, and the noise of
+neighbouring rows can be alike. Simulated false alarms per curve of 9, 20 and 60 rows while the proxy rises: at most
+0.01 % in white noise; 0.2, 0.8 and 2 % in noise with an autocorrelation of 0.5. With white noise of 0.05, gold that
+falls from 1 to 0 is found in 60 rows whether it falls slowly, in the first 15 % or in the last 20 % (all of 500 runs);
+in 20 rows a fall in the first 15 % is found half the time, in 9 rows only a fall over the whole run is.
+"""
+SHORTEST_WINDOW = 3
+"""Rows of a window at least."""
 
 
 def reward_change(run: TrainedRun) -> tuple[float, float, float] | None:
@@ -79,27 +90,33 @@ def _over_optimised(run: TrainedRun) -> Sighting | None:
         if len(rows) < TREND:
             continue
         proxy, gold = ([float(row[name]) for row in rows] for name in (proxy_name, gold_name))
-        third = -(-len(rows) // 3)
-        parts = [slice(0, third), slice(third, 2 * third), slice(len(rows) - third, len(rows))]
-        best = parts[0] if fmean(gold[parts[0]]) >= fmean(gold[parts[1]]) else parts[1]
-        fall = fmean(gold[best]) - fmean(gold[parts[2]])
-        rise = fmean(proxy[parts[2]]) - fmean(proxy[best])
-        if fall > CLEAR * _standard_error(gold, third) and rise > CLEAR * _standard_error(proxy, third):
-            facts: dict[str, float | str] = {
-                "proxy": fmean(proxy[best]),
-                "proxy_late": fmean(proxy[parts[2]]),
-                "gold": fmean(gold[best]),
-                "gold_late": fmean(gold[parts[2]]),
-                "size": run.step_size,
-            }
+        best, last = _best_and_last(gold)
+        count = last.stop - last.start
+        facts: dict[str, float | str] = {
+            "proxy": fmean(proxy[best]),
+            "proxy_late": fmean(proxy[last]),
+            "gold": fmean(gold[best]),
+            "gold_late": fmean(gold[last]),
+            "size": run.step_size,
+        }
+        fell = fmean(gold[best]) - fmean(gold[last]) > PAST_ITS_BEST * _standard_error(gold, count)
+        if fell and fmean(proxy[last]) - fmean(proxy[best]) > CLEAR * _standard_error(proxy, count):
             words = (
-                "The reward that was trained on went on rising while the gold reward fell: the reward was {proxy:g} when "
-                "gold was at its best, and {proxy_late:g} at the end; gold was {gold:g} then, and {gold_late:g} at the "
-                "end. The policy exploits the reward (over-optimisation). Stop earlier, raise beta, lower {size}, or "
-                "train a better reward model."
+                "The reward that was trained on went on rising while the gold reward fell: the reward was {proxy:g} "
+                "when gold was at its best, and {proxy_late:g} at the end; gold was {gold:g} then, and {gold_late:g} "
+                "at the end. The policy exploits the reward (over-optimisation). Stop earlier, raise beta, lower "
+                "{size}, or train a better reward model."
             )
             return Sighting("over_optimisation", "serious", words, facts, int(rows[best.stop - 1]["step"]))
     return None
+
+
+def _best_and_last(values: Sequence[float]) -> tuple[slice, slice]:
+    """The window with the highest mean that does not reach into the last window, and the last one: a fifth each."""
+    count = max(SHORTEST_WINDOW, -(-len(values) // 5))
+    last = len(values) - count
+    start = max(range(last - count + 1), key=lambda place: fmean(values[place : place + count]))
+    return slice(start, start + count), slice(last, len(values))
 
 
 CHECKS: tuple[Callable[[TrainedRun], Sighting | None], ...] = (_over_optimised, _reward_standstill)

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,8 +227,42 @@ def golden(**series):
 def test_a_reward_that_rises_while_gold_falls_is_over_optimised():
     (row,) = findings([golden(reward_mean=RISING, gold_mean=GOLD_FALLS)])
     assert (row["name"], row["severity"]) == ("over_optimisation", "serious")
-    assert "0.532" in row["text"]
-    assert "0.385" in row["text"]
+    assert "gold was 0.553 then, and 0.377 at the end" in row["text"]
+    assert row["step"] == 4, "the last one of the window in which gold was at its best"
+
+
+def share_found(count, gold, autocorrelation=0.0, runs=200):
+    """Share of runs that are over-optimised where the proxy rises; noise has a standard deviation of 0.05."""
+    random = np.random.default_rng(0)
+    found = 0
+    for _ in range(runs):
+        noise = list(random.normal(0, 0.05, 1))
+        for shock in random.normal(0, 0.05 * (1 - autocorrelation**2) ** 0.5, count - 1):
+            noise.append(autocorrelation * noise[-1] + shock)
+        proxy = np.linspace(0, 1, count) + random.normal(0, 0.02, count)
+        series = {"reward_mean": proxy.tolist(), "gold_mean": (gold(np.linspace(0, 1, count)) + noise).tolist()}
+        found += "over_optimisation" in seen(golden(**series | {"grad_norm": [1.0] * count, "reward_std": None}))
+    return found / runs
+
+
+@pytest.mark.parametrize("count", [9, 20, 60])
+def test_gold_that_is_only_noisy_is_not_over_optimised(count):
+    assert share_found(count, np.zeros_like) == 0
+    assert share_found(count, np.zeros_like, autocorrelation=0.5) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("count", "gold"),
+    [
+        (9, lambda time: 1 - time),
+        (60, lambda time: 0.5 * (1 - time)),
+        (60, lambda time: np.clip(1 - time / 0.15, 0, 1)),
+        (60, lambda time: np.minimum(0.5 + time * 0.5 / 0.8, (1 - time) / 0.2)),
+    ],
+    ids=["few rows", "slow fall", "fast hack", "late fall"],
+)
+def test_gold_that_falls_at_any_time_is_over_optimised(count, gold):
+    assert share_found(count, gold, runs=30) > 0.9
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,37 @@ def test_a_gold_reward_that_tells_nothing_apart_is_told_and_sampling_ends(stage)
         stage.pairs(gold=blind, pairs=6)
 
 
+def prompts_of(monkeypatch, admits=None, **splits):
+    """The prompts of both parts for a task with these prompts by split."""
+    samples = {name: [Sample(f"{name}-{n}", prompt) for n, prompt in enumerate(each)] for name, each in splits.items()}
+    grader = SimpleNamespace(name="judge", admits=admits)
+    monkeypatch.setattr(preference_pairs, "load_grader", lambda *_: grader)
+    task = SimpleNamespace(name="words", splits=samples, samples=samples.get)
+    parts = preference_pairs._prompts(task, {"gold": GOLD})
+    return {part: [sample.prompt for sample in each] for part, each in parts.items()}
+
+
+def test_a_prompt_that_is_trained_on_is_not_held_out_however_it_is_written(monkeypatch):
+    parts = prompts_of(monkeypatch, train=["One apple", "two"], dev=["one  APPLE\n", "two", "three"])
+    assert parts == {"train": ["One apple", "two"], "held_out": ["three"]}
+
+
+def test_without_a_dev_split_the_last_fifth_of_the_training_prompts_is_held_out(monkeypatch):
+    prompts = [f"word {number}" for number in range(10)]
+    assert prompts_of(monkeypatch, train=prompts) == {"train": prompts[:8], "held_out": prompts[8:]}
+    assert prompts_of(monkeypatch, train=prompts[:2]) == {"train": prompts[:1], "held_out": prompts[1:2]}
+
+
+def test_prompts_that_gold_does_not_admit_are_left_out_of_both_parts(monkeypatch):
+    def admits(samples):
+        return ["no reference" if "bad" in sample.prompt else "" for sample in samples]
+
+    parts = prompts_of(monkeypatch, admits, train=["a", "bad b"], dev=["bad c", "d"])
+    assert parts == {"train": ["a"], "held_out": ["d"]}
+    with pytest.raises(InputError, match="'judge' leaves no prompts for held_out pairs"):
+        prompts_of(monkeypatch, admits, train=["a"], dev=["bad"])
+
+
 def preferring(monkeypatch, given):
     original = preference_pairs.load_task
 
