@@ -175,7 +175,7 @@ class RewardModelTraining(_Section):
     margin: float = Field(default=0.0, ge=0)
     """By how much the better completion should lead; 0 is the Bradley-Terry loss of the papers."""
     centre: bool = True
-    """Whether the mean reward of the SFT policy's completions is taken off."""
+    """Whether the mean reward of the training pairs' completions is taken off."""
 
 
 class Training(_Section):

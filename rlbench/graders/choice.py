@@ -6,8 +6,9 @@ Columns:
 
 A completion chooses by what follows "answer is", "Answer:", "correct option is", `####` or stands in `\\boxed{}`; if
 it says none of these, by a letter that it starts with ("D", "(D) Alina", "D. It cannot be A") or that stands alone on
-a line. "B or C" is two choices, and several distinct choices are wrong. A letter in running prose is none: the "A" of
-"the answer is A dog" is an article. Marks are read in English.
+a line. "B or C", "B; C", "B (or C)", "(B)(C)" and, at the start, "B) x C) y" are two choices, and several distinct
+choices are wrong. A letter in running prose is none: the "A" of "the answer is A dog" is an article. Marks are read in
+English.
 
 The gold letter is what the answer chooses in these ways, or the capital that it starts with ("A Peter").
 """
@@ -39,8 +40,12 @@ _BEFORE = (
     r"(?:[\s*_:\"'“‘$`{]|\\\(|\\(?:text|textbf|textrm|mathrm|mathbf|mbox) ?\{)*+(?i:(?:option|choice|letter)[ ])?[*_]*"
 )
 _CHOSEN = re.compile(_BEFORE + _LETTER, re.MULTILINE)
-_ANOTHER = re.compile(r"[*_} ]*(?:[,/&]|\bor\b|\band\b){1,2}[*_ ]*(?:or |and )?" + _LETTER, re.MULTILINE)
+_ANOTHER = re.compile(
+    r"[*_} ]*(?:(?:[,;/&]|\(?(?:\bor\b|\band\b)){1,2}[*_ ]*(?:or |and )?|(?=[(\[][ ]?[A-Za-z][ ]?[)\]]))" + _LETTER,
+    re.MULTILINE,
+)
 _FIRST = re.compile(r"\s*[*_]*(?:[(\[](?P<round>[A-Za-z])[)\]]|(?P<bare>[A-Z])[*_]*(?=[.):,。]|\s*(?:\n|\Z)))")
+_LISTED = re.compile(r"[*_]*(?:[.):,][ ]?|(?P<item>\)[^()\n]*[ ]))(?P<bare>[A-Z])(?=(?(item)\)|[.):,]))")
 _LINE = re.compile(r"^[ \t*_]*(?:[(\[](?P<round>[A-Za-z])[)\]]|(?P<bare>[A-Z])\)?)[*_.。 \t]*$", re.MULTILINE)
 _LEADING = re.compile(r"\s*\(?(?P<bare>[A-Z])\b")
 
@@ -91,14 +96,23 @@ def choices(text: str) -> frozenset[str]:
     """Return the distinct letters, as capitals, that `text` chooses."""
     found: frozenset[str] = frozenset()
     for mark in _MARK.finditer(text):
-        letter = _CHOSEN.match(text, mark.end())
-        while letter:
-            found |= _letters(letter)
-            letter = _ANOTHER.match(text, letter.end())
+        found |= _series(text, _CHOSEN.match(text, mark.end()))
     if found:
         return found
-    return _letters(_FIRST.match(text)).union(*map(_letters, _LINE.finditer(text)))
+    return _series(text, _FIRST.match(text), _LISTED).union(*map(_letters, _LINE.finditer(text)))
+
+
+def _series(text: str, first: re.Match[str] | None, *joints: re.Pattern[str]) -> frozenset[str]:
+    """Return the letter of a match and those that are joined to it, by `_ANOTHER` or by one of `joints`."""
+    found: frozenset[str] = frozenset()
+    while first:
+        found |= _letters(first)
+        end = first.end()
+        first = next(filter(None, (joint.match(text, end) for joint in (_ANOTHER, *joints))), None)
+    return found
 
 
 def _letters(match: re.Match[str] | None) -> frozenset[str]:
-    return frozenset(letter.upper() for letter in match.groupdict().values() if letter) if match else frozenset()
+    """Return the letter of a match as a capital; groups that are no letter are left out."""
+    named = match.groupdict().items() if match else ()
+    return frozenset(letter.upper() for name, letter in named if letter and name != "item")

@@ -3,7 +3,8 @@
 What a mark says is read in this order:
 
 * the inside of `\\boxed{...}`; boxes and formulas joined by a comma, "and" or "or" are one list of answers;
-* the formula that follows it (`$x$`, `\\(x\\)`, `\\[x\\]`) and no "not", or the whole of a short expression without words;
+* the formula that follows it (`$x$`, `\\(x\\)`, `\\[x\\]`), unless a "not" stands between, or the whole of a short
+  expression without words;
 * the numbers that `answers.py` reads in a sentence ("18 eggs a day", "x is therefore 5"), each a value of its own;
 * a few words ("no solution"), if nothing else in the text is marked.
 

@@ -56,7 +56,7 @@ def compare(gold: str, answer: str) -> str:
     for mine in golds:
         for theirs in read(answer):
             if verify(mine, theirs, timeout_seconds=None) and close(mine, theirs):
-                return "equal" if holds(answer) else "different"
+                return "equal" if holds(answer) or not holds(gold) else "different"
     return "different"
 
 
@@ -75,7 +75,7 @@ def close(gold: Any, answer: Any) -> bool:
 
 
 def holds(text: str) -> bool:
-    r"""Whether no equation between numbers in a text is wrong ("6 = 5", "7 = 6 = 5", "5 \\approx 6").
+    """Whether no equation between numbers in a text is wrong ("6 = 5", "7 = 6 = 5", "5 \\approx 6").
 
     One that starts with a name is a derivation and is judged by its end, as other graders do ("x = 4 + 2 = 7 = 5").
     """

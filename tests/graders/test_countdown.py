@@ -61,6 +61,10 @@ def test_division_is_exact_and_by_zero_is_wrong():
     assert judged("<answer>1/(2-3/2)/2-999999999*0</answer>", "1 1 2 3 2 2 999999999 0").values["correct"] == 1
 
 
+def test_the_target_may_be_negative():
+    assert judged("<answer>4-25</answer>", "-21\n4\n25").values == {"correct": 1, "marked": 1}
+
+
 def test_every_expression_of_three_numbers_is_judged_by_its_value():
     numbers, right = (6, 3, 2), 0
     apply = {
@@ -78,7 +82,7 @@ def test_every_expression_of_three_numbers_is_judged_by_its_value():
     assert right > 0
 
 
-@pytest.mark.parametrize("answer", [None, "", "24", "24 x", "24 1.5", "target 24"])
+@pytest.mark.parametrize("answer", [None, "", "24", "24 x", "24 1.5", "target 24", "21 -4 25", "24 1234567890"])
 def test_no_game_is_unscored(answer):
     assert isinstance(judged("<answer>1</answer>", answer), Unscored)
 

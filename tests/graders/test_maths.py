@@ -41,6 +41,11 @@ EQUAL = [
     ("x=5", "5"),
     ("5", "x = 5"),
     ("5", "2+3=5"),
+    ("5", "x = 2+3 = 5"),
+    ("10", "\\sum_{k=1}^{4} k = 3+3+4 = 10"),
+    ("1", "1 \\text{ hour} = 60 \\text{ minutes}"),
+    ("\\frac{2}{3}", "\\frac{2}{3} \\approx 0.67"),
+    ("\\{5,6\\}", "x=5 \\text{ or } x=6"),
     ("2.5 \\times 10^{-9}", "2.5e-9"),
     ("\\{1,2\\}", "\\{2,1\\}"),
     ("(1,\\frac{9}{2})", "(1,4.5)"),
@@ -66,6 +71,14 @@ DIFFERENT = [
     ("5", "5x"),
     ("5", "5!"),
     ("5", "6=5"),
+    ("5", "7=6=5"),
+    ("7", "5=6=7"),
+    ("5", "5 \\approx 6"),
+    ("5", "6=5 \\text{ eggs}"),
+    ("5", "5 \\text{ eggs or six eggs}"),
+    ("5", "5 \\text{ not}"),
+    ("5", "5 \\text{ (not 6)}"),
+    ("5", "5 \\text{(or 6)}"),
     ("5", "18 \\text{ or } 5"),
     ("5", "5, 6"),
     ("(1,2)", "(2,1)"),
@@ -140,6 +153,22 @@ def test_what_counts(completion, expected, reason):
     assert (values(completion, "x+1"), judged(completion, "x+1").reason) == (expected, reason)
 
 
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("\\boxed{5 not}", (0, 1, 1)),  # the last number is right
+        ("The answer is not $5$", (0, 1, 0)),
+        ("The answer is not equal to \\(5\\).", (0, 1, 0)),
+        ("The answer is not $4$ but $5$", (1, 1, 1)),
+        ("The answer is not hard to see: $5$", (1, 1, 1)),
+        ("The answer is $5$ or $6$", (0, 0, 1)),
+        ("The answer is $6$, $5$", (0, 1, 1)),
+    ],
+)
+def test_formulas_that_are_denied_or_joined(completion, expected):
+    assert values(completion, "5") == expected
+
+
 def test_the_last_letter_of_a_formula_is_no_unit():
     assert different_units("5 s", "5 \\text{ m}")
     assert not different_units("5 s + 3 m", "3 m + 5 s")
@@ -209,6 +238,50 @@ def test_a_worker_that_was_killed_is_replaced():
     worker._worker.wait()
     assert worker.compare("y", "z") == "different"
     assert worker.compare("x+z", "z+x") == "equal"
+
+
+def test_an_interrupted_question_does_not_shift_the_answers(monkeypatch):
+    worker = Algebra(30.0)
+    assert worker.compare("2x", "x+x") == "equal"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        worker._worker.send_signal(signal.SIGSTOP)  # so that it surely has not answered yet
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            worker.compare("3x", "x+2x")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    pairs = [("x+1", "y+7"), ("x+1", "1+x"), ("z", "w")]
+    assert [worker.compare(*pair) for pair in pairs] == ["different", "equal", "different"]
+    worker.close()
+
+
+def test_an_interrupted_start_leaves_no_answer_behind(monkeypatch):
+    worker = Algebra(30.0)
+    start = worker._start
+
+    def interrupted():
+        start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.compare("x", "y")
+    assert worker._worker is None
+
+
+def test_what_hangs_on_the_wall_clock_is_asked_twice_at_most(monkeypatch):
+    asked = []
+    worker = Algebra(3.0)
+    monkeypatch.setattr(worker, "_ask", lambda *pair: asked.append(pair) or "wall")
+    assert [worker.compare("a", "b") for _ in range(4)] == ["wall", "timeout", "timeout", "timeout"]
+    assert worker.compare("a", "c") == "wall"
+    assert asked == [("a", "b"), ("a", "b"), ("a", "c")]
 
 
 def test_a_forked_child_has_its_own_worker():

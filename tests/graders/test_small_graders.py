@@ -31,6 +31,8 @@ def test_pattern():
     [
         (pattern, {}, "option 'pattern' is missing"),
         (pattern, {"pattern": "("}, "is not a regular expression"),
+        (pattern, {"pattern": "a{99999999999}"}, "is not a regular expression"),
+        (pattern, {"pattern": "(?:" * 3000 + ")" * 3000}, "is not a regular expression"),
         (pattern, {"pattern": ""}, "option 'pattern'"),
         (pattern, {"pattern": "x", "ignore_case": "yes"}, "option 'ignore_case'"),
         (pattern, {"pattern": "x", "case": True}, "unknown option 'case' (options: ignore_case, pattern)"),

@@ -1,4 +1,4 @@
-"""Gold is measured beside the reward and never learnt from: with and without it a run is the same, but for its columns."""
+"""Gold is measured beside the reward and never learnt from: a run with it is the same but for its columns."""
 
 import pytest
 
