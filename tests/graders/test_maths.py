@@ -240,22 +240,24 @@ def test_a_worker_that_was_killed_is_replaced():
     assert worker.compare("x+z", "z+x") == "equal"
 
 
-def test_an_interrupted_question_does_not_shift_the_answers(monkeypatch):
+def test_an_interrupted_question_does_not_shift_the_answers():
     worker = Algebra(30.0)
     assert worker.compare("2x", "x+x") == "equal"
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    process = worker._worker
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        worker._worker.send_signal(signal.SIGSTOP)  # so that it surely has not answered yet
+        process.send_signal(signal.SIGSTOP)  # so that it surely has not answered yet
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(KeyboardInterrupt):
             worker.compare("3x", "x+2x")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        process.send_signal(signal.SIGCONT)
     pairs = [("x+1", "y+7"), ("x+1", "1+x"), ("z", "w")]
     assert [worker.compare(*pair) for pair in pairs] == ["different", "equal", "different"]
     worker.close()
