@@ -73,7 +73,7 @@ def training(identity, root, tmp_path):
 
 def test_what_is_not_admitted_is_left_out_and_listed(task, order, tmp_path):
     root = task(train=["good a", "bad a", "good b", "bad b"], dev=["bad c", "good c"])
-    identity, prompts = order(root, reward=REWARD)
+    identity, prompts = order(root, rewards=[REWARD])
     assert sorted(prompts) == ["train-00000"] * 6 + ["train-00002"] * 6
     listed = json.loads((tmp_path / "run" / identity.place.folder / "excluded.json").read_text())
     assert listed == {"train-00001": "no: bad a", "train-00003": "no: bad b", "dev-00000": "no: bad c"}
@@ -86,7 +86,7 @@ def test_what_is_not_admitted_is_left_out_and_listed(task, order, tmp_path):
 
 def test_the_order_is_the_same_as_ever_where_all_are_admitted(task, order):
     root = task(train=["good"] * 5, dev=["good"])
-    _, with_gate = order(root, reward=REWARD)
+    _, with_gate = order(root, rewards=[REWARD])
     _, without = order(root)
     assert with_gate == without
 
@@ -103,12 +103,12 @@ def test_nothing_left_to_train_on(task, order):
     root = task(train=["bad a", "bad b"], dev=["good"])
     message = r"task 'toy': the reward admits none of the 2 training prompts \(the first: no: bad a\); repair"
     with pytest.raises(InputError, match=message):
-        order(root, reward=REWARD)
+        order(root, rewards=[REWARD])
 
 
 def test_what_was_admitted_is_not_checked_again(task, order, tmp_path, monkeypatch):
     root = task(train=["good"], dev=["good"])
-    identity, _ = order(root, reward=REWARD)
+    identity, _ = order(root, rewards=[REWARD])
     samples = train._admitted(training(identity, root, tmp_path), load_task(root).samples("train"))
     monkeypatch.setattr("rlbench.graders.judging.admit", lambda judge, programs: pytest.fail("checked again"))
     assert unit_tests().admits(samples) == [""]

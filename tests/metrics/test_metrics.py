@@ -42,13 +42,23 @@ def of_one_prompt(metric, rows):
     return metric.aggregate(sums if metric.per_prompt is None else metric.per_prompt(sums))
 
 
+OPTIONS = {
+    "pattern": {"pattern": "x"},
+    "bertscore": {"model": "somebody/encoder"},
+    "reasoning_gym": {"dataset": "lcm"},
+    "composite": {"parts": {"words": {"grader": "length", "column": "words", "weight": 1.0}}},
+}
+
+
 def test_every_metric_reads_columns_that_its_grader_has():
     assert len(METRICS) >= 15
     for name, metric in METRICS.items():
         assert isinstance(metric, Metric)
         assert metric.name == name
-        options = {"pattern": "x"} if metric.grader == "pattern" else {}
-        grader = resolve(ENTRIES["rlbench.graders"][metric.grader])(**options)
+        if metric.grader in ("reward", "gold"):  # played by any grader, with this one column
+            assert metric.columns == ("value",)
+            continue
+        grader = resolve(ENTRIES["rlbench.graders"][metric.grader])(**OPTIONS.get(metric.grader, {}))
         assert isinstance(grader, Grader)
         assert grader.name == metric.grader
         assert set(metric.columns) <= set(grader.columns)
@@ -58,7 +68,7 @@ def test_every_metric_reads_columns_that_its_grader_has():
 
 def test_monitors_have_no_direction():
     undirected = {name for name, metric in METRICS.items() if metric.higher_is_better is None}
-    assert undirected == {"mean_length", "truncated", "kl_to_sft"}
+    assert undirected == {"mean_length", "truncated", "kl_to_sft", "proxy_reward"}
     assert {name for name, metric in METRICS.items() if metric.higher_is_better is False} == {
         "perplexity",
         "bits_per_byte",

@@ -180,7 +180,7 @@ def test_a_prompt_without_tokens_is_refused(tiny):
     class Silent:
         eos_token_id = None
 
-        def __call__(self, text):
+        def __call__(self, text, add_special_tokens):
             return {"input_ids": []}
 
     with pytest.raises(InputError, match="has no tokens under this tokenizer; expected at least one"):
