@@ -234,7 +234,7 @@ def test_the_hub_may_call_a_split_otherwise(public, monkeypatch, tmp_path):
     public("[1, 4]")
     asked = []
 
-    def rows(task, hub, split):
+    def rows(task, hub, split, cut):
         asked.append(split)
         raise InputError("offline")
 
