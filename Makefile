@@ -6,7 +6,7 @@ DEVELOPING := $(VENV)/.developing
 HUMANEVAL ?= ../shared/data/humaneval/HumanEval.jsonl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: shootout test lint check bench clean
+.PHONY: shootout test lint check bench bench-statistics clean
 
 shootout: $(INSTALLED)  ## install and run the quickstart: PPO, GRPO, GSPO and DPO, five seeds each
 	$(BIN)/rlbench run reports/quickstart/experiment.yaml
@@ -42,6 +42,9 @@ bench: $(DEVELOPING)  ## the judge's speed beside two others, on a copy of Human
 	$(BIN)/python -m pip install --quiet psutil
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/bench evalplus==0.3.1
 	PYTHONPATH=$(VENV)/bench $(BIN)/python tests/speed/judge_speed.py $(HUMANEVAL)
+
+bench-statistics: $(DEVELOPING)  ## speed and memory of comparisons, beside scipy.stats.bootstrap; about a minute
+	$(BIN)/python tests/speed/statistics_speed.py
 
 clean:  ## remove the virtual environment; runs are kept
 	rm -rf $(VENV)

@@ -148,6 +148,7 @@ class Plan:
         graders = self.resolved.grader_config(task)
         split = self.experiment.evaluation.split
         config = {"task": task.name, "split": split, "data": task.fingerprint(split), "graders": graders}
+        config |= {"slices": groups} if (groups := task.slices_fingerprint(split)) else {}
         versions = {"stage": score.VERSION, **self._versions(task)}
         inputs = {"sample": self.sample(run)} | (self.parts.trained_reward(task) if REWARD in graders else {})
         return Identity("score", run.name, inputs, config, versions)

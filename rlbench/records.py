@@ -71,7 +71,8 @@ class Sample:
     """One item of a task.
 
     `references` are the texts a completion is compared with (possibly none); `answer` is the text that holds
-    the gold answer of a verifiable task, or None; `tests` judge code, or None.
+    the gold answer of a verifiable task, or None; `tests` judge code, or None. `slices` names the group of the prompt
+    in every slice that the task declares; nothing is judged by it.
     """
 
     sample_id: str
@@ -79,6 +80,7 @@ class Sample:
     references: tuple[str, ...] = ()
     answer: str | None = None
     tests: UnitTests | None = None
+    slices: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -212,8 +212,14 @@ def test_a_page_names_what_only_some_algorithms_log(logged):
 
 def test_every_finding_is_in_the_overview():
     source = "".join(
-        (CHECKOUT / "rlbench" / "stages" / name).read_text()
-        for name in ("checks.py", "reward_checks.py", "findings.py", "compare.py")
+        (CHECKOUT / "rlbench" / name).read_text()
+        for name in (
+            "stages/checks.py",
+            "stages/reward_checks.py",
+            "stages/findings.py",
+            "stages/compare.py",
+            "comparison/compare.py",
+        )
     )
     made = set(re.findall(r"\b(?:Sighting|finding)\(\s*\"(\w+)\"", source))
     told = {

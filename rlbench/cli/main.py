@@ -19,14 +19,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=(
-        "Exit codes: 0 done; 1 a run failed, the budget audit failed, a trainer differs (conform) or a check failed "
-        "(tasks check); "
-        "2 wrong usage or input; 3 conform cannot tell."
+        "Exit codes: 0 done; 1 a run failed, the budget audit failed, a metric regressed (regress), a trainer differs "
+        "(conform), a check failed (tasks check) or a cell lies outside its band (calibrate); 2 wrong usage or input; "
+        "3 regress or conform cannot tell."
     ),
 )
 
 tasks = typer.Typer(name="tasks", help="Look at tasks and validate them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tasks)
+
+baselines = typer.Typer(
+    name="baseline", help="Keep named baselines for `regress`.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(baselines)
 
 DataDir = Annotated[
     Path | None,
@@ -37,6 +42,8 @@ Tokenizer = Annotated[
     Path | None,
     typer.Option(help="Folder with a tokenizer (a model's) to count tokens with; words are counted without it."),
 ]
+
+Store = Annotated[Path, typer.Option(help="Folder of the saved baselines.")]
 
 
 @app.command()
@@ -118,13 +125,140 @@ def judge(
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(help="Score folders, the baseline first.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Runs, score folders or saved baselines, the baseline first; RUN:ARM is one arm."),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.json and the report.")] = None,
+    estimand: Annotated[
+        Literal["checkpoints", "recipe", "population"] | None,
+        typer.Option(help="What the claim is about; recipe by default where there are two seeds, else checkpoints."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric to compare (repeatable); all common ones by default.")
+    ] = None,
+    primary: Annotated[
+        str | None, typer.Option(help="Metric that claims are made on; the task's primary one by default.")
+    ] = None,
+    margin: Annotated[
+        list[str] | None,
+        typer.Option("--margin", metavar="METRIC=NUMBER", help="Smallest difference that matters (repeatable)."),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    replicates: Annotated[int, typer.Option(min=100, help="Of the bootstrap, where prompts are resampled.")] = 10_000,
+    slices: Annotated[
+        bool, typer.Option("--slices", help="Print the differences by slice of the prompts, too.")
+    ] = False,
 ) -> None:
-    """Compare scored completions pairwise, as these checkpoints; the difference is later minus earlier."""
-    from rlbench.cli.score import compare_scores
+    """Compare arms pairwise, paired by prompt and seed where they match; the difference is later minus earlier."""
+    from rlbench.cli.compare import compare_sources
 
-    compare_scores(folders, out)
+    compare_sources(sources, out, estimand, metric, primary, margin or [], confidence, replicates, slices)
+
+
+@app.command()
+def regress(
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="Run, RUN:ARM, score folder, or a saved baseline's name.")
+    ],
+    candidate: Annotated[str, typer.Option("--candidate", help="The same, of what is new.")],
+    gate: Annotated[Path | None, typer.Option("--gate", help="Margins per metric (YAML).")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for all of the files below.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="File for JUnit XML.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="File for a Markdown summary; $GITHUB_STEP_SUMMARY if that is set.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the result as JSON.")] = None,
+    store: Store = Path("baselines"),
+) -> None:
+    """Judge a candidate against a baseline by declared margins: exit code 0 passed, 1 regressed, 3 cannot tell."""
+    from rlbench.cli.regress import regress
+
+    raise typer.Exit(regress(baseline, candidate, gate, out, junit, summary, json, store))
+
+
+@baselines.command("save")
+def save_baseline(
+    name: Annotated[str, typer.Argument(help="Name of the baseline.")],
+    source: Annotated[str, typer.Argument(help="Run, or RUN:ARM.")],
+    store: Store = Path("baselines"),
+) -> None:
+    """Keep a run's scores as a named baseline, with the noise floor measured between halves of its own seeds."""
+    from rlbench.cli.baseline import save
+
+    save(name, source, store)
+
+
+@baselines.command("show")
+def show_baseline(
+    name: Annotated[str | None, typer.Argument(help="Name of a baseline; all of them by default.")] = None,
+    store: Store = Path("baselines"),
+) -> None:
+    """Show saved baselines and their noise floors."""
+    from rlbench.cli.baseline import show
+
+    show(name, store)
+
+
+@app.command()
+def calibrate(
+    runs: Annotated[int, typer.Option(min=100, help="Simulated experiments per cell.")] = 10_000,
+    short: Annotated[bool, typer.Option("--short", help="A few cells only.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for calibration.md, its plots and data.")] = Path("docs"),
+    experiment: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead: the run of a real experiment, to split an arm's seeds into two arms again and again."
+        ),
+    ] = None,
+    arm: Annotated[str | None, typer.Option(help="Which arm of the experiment.")] = None,
+) -> None:
+    """Measure type-I error, coverage and power of every interval and test, on simulated and on real experiments."""
+    from rlbench.cli.calibrate import calibrate
+
+    raise typer.Exit(calibrate(runs, short, workers, out, experiment, arm))
+
+
+@app.command()
+def plan(
+    pilot: Annotated[str, typer.Argument(help="Run, RUN:ARM or saved baseline to plan from.")],
+    effect: Annotated[
+        float | None, typer.Option(help="Difference to find, in the metric's unit: 0.03 is 3 points of a share.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Instead: margin of a gate that should pass when nothing changed.")
+    ] = None,
+    power: Annotated[float, typer.Option(help="How often it should be found, or pass.")] = 0.8,
+    estimand: Annotated[Literal["recipe", "population"], typer.Option(help="What the claim will be about.")] = "recipe",
+    task: Annotated[str | None, typer.Option(help="Task of the pilot, if it has several.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric; the task's primary one by default.")] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option("--arm", help="Arm of the pilot: twice for two arms, once for two arms like this one."),
+    ] = None,
+    comparisons: Annotated[
+        int, typer.Option(min=1, help="Differences that will be tested together; they share the error rate.")
+    ] = 1,
+    prompts: Annotated[int | None, typer.Option(min=2, help="Prompts that there are; the pilot's by default.")] = None,
+    seconds_per_seed: Annotated[
+        float | None, typer.Option(help="To train one seed of all arms; measured in the pilot by default.")
+    ] = None,
+    seconds_per_completion: Annotated[
+        float | None, typer.Option(help="To sample and score one completion of every arm; the same.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds to spend on as much power as possible, not on --power at least cost.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the plan as JSON.")] = None,
+) -> None:
+    """Say how many seeds, prompts and samples will show an effect, from what a pilot experiment varied."""
+    from rlbench.cli.plan import plan
+
+    plan(
+        pilot, effect, margin, power, estimand, task, metric, arm or [], comparisons, prompts, seconds_per_seed,
+        seconds_per_completion, budget, json,
+    )  # fmt: skip
 
 
 @app.command("list")

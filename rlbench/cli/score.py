@@ -1,19 +1,11 @@
-"""`rlbench score` and `rlbench compare`: judge completions from files, and compare the results."""
+"""`rlbench score`: judge completions from files."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-from rlbench.artifacts.files import explain_disk_errors, make_folder
-from rlbench.artifacts.run_folder import environment
-from rlbench.artifacts.sealing import remove, seal, verify
-from rlbench.errors import InputError
-from rlbench.rendering.report import Report
-from rlbench.rendering.terminal import render_terminal
-from rlbench.stages.compare import check_comparable, compare_folders
 from rlbench.stages.completions import score_completions
-from rlbench.stages.report import DOWNLOADS, write_report
 from rlbench.tasks.task import load_task
 
 REASONS = 3
@@ -38,43 +30,3 @@ def score_file(file: Path, task: str, split: str, out: Path, metrics: list[str] 
         if len(reasons) > REASONS:
             print(f"{grader} left others unscored for {len(reasons) - REASONS} more reasons; see its table")
     print(f"{'Scores' if scored.made else 'Nothing to do, the scores are there already'}: {scored.folder}/scores")
-
-
-def compare_scores(folders: list[Path], out: Path | None) -> None:
-    """Compare score folders, print the result and, if asked, write comparison.json and the report."""
-    if len(folders) < 2:
-        raise InputError("compare: expected at least two score folders, the baseline first, got one")
-    names = _names(folders)
-    manifests = {}
-    for name, folder in zip(names, folders, strict=True):
-        manifest = verify(folder)
-        if manifest.get("stage") != "score" or "sample_ids" not in manifest["config"]:
-            raise InputError(f"{folder}: expected a folder that `rlbench score` wrote")
-        manifests[name] = manifest
-    comparison = compare_folders(folders, names, check_comparable(manifests))
-    print(render_terminal(comparison))
-    if out is None:
-        return
-    if out.exists():
-        raise InputError(f"{out}: exists already and is never overwritten; choose another --out")
-    with explain_disk_errors(out):
-        make_folder(out.parent)
-        draft = out.parent / f".{out.name}.draft"
-        remove(draft)
-        draft.mkdir()
-        reproduce = " ".join(["rlbench compare", *map(str, folders), "--out", str(out)])
-        write_report(draft, Report(comparison, environment=environment(), reproduce=reproduce, downloads=DOWNLOADS))
-        inputs = {name: manifest["fingerprint"] for name, manifest in manifests.items()}
-        seal(draft, out, {"stage": "compare", "name": out.name, "inputs": inputs})
-    print(f"Report: {out / 'index.html'}")
-
-
-def _names(folders: list[Path]) -> list[str]:
-    """Short names for the arms: the folders' own, or their paths where those are equal."""
-    short = [folder.resolve().name for folder in folders]
-    if len(set(short)) == len(short):
-        return short
-    paths = [str(folder) for folder in folders]
-    if len(set(paths)) < len(paths):
-        raise InputError("compare: the same folder is given twice")
-    return paths

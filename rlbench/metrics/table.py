@@ -23,8 +23,26 @@ class PromptStatistics:
     """[prompt, c]: the metric's components, added up over the completions of each prompt."""
     sums: FloatArray
     """[prompt, c']: what adds up over prompts; `components`, unless the metric has a step per prompt."""
-    scored: int
-    unscored: int
+    scored_by_prompt: IntArray
+    """[prompt]: completions that were scored."""
+    unscored_by_prompt: IntArray
+    """[prompt]: completions that were not."""
+
+    @property
+    def scored(self) -> int:
+        """How many completions were scored."""
+        return int(self.scored_by_prompt.sum())
+
+    @property
+    def unscored(self) -> int:
+        """How many were not."""
+        return int(self.unscored_by_prompt.sum())
+
+    def restricted(self, places: IntArray) -> PromptStatistics:
+        """The same for some of the prompts only."""
+        return PromptStatistics(
+            self.components[places], self.sums[places], self.scored_by_prompt[places], self.unscored_by_prompt[places]
+        )
 
 
 def prompt_statistics(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[str]) -> PromptStatistics:
@@ -36,9 +54,10 @@ def prompt_statistics(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[
         sample_ids: the prompts, in the order of the result.
 
     Raises:
-        InputError: a prompt is missing, one is there that was not expected, or a prompt has scored completions but
-            fewer than the metric needs.
+        InputError: a prompt is missing, one is there that was not expected, a prompt or a completion is there twice,
+            or a prompt has scored completions but fewer than the metric needs.
     """
+    _check_once(table, metric, sample_ids)
     place = pd.Index(sample_ids).get_indexer(pd.Index(table["sample_id"]))
     missing = sorted(set(sample_ids) - set(table["sample_id"]))
     if missing or (place < 0).any():
@@ -54,7 +73,27 @@ def prompt_statistics(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[
     components = np.zeros((len(sample_ids), rows.shape[-1]))
     np.add.at(components, place[scored], rows)
     sums = components if metric.per_prompt is None else metric.per_prompt(components)
-    return PromptStatistics(components, sums, int(scored.sum()), int((~scored).sum()))
+    prompts = len(sample_ids)
+    return PromptStatistics(
+        components, sums, np.bincount(place[scored], minlength=prompts), np.bincount(place[~scored], minlength=prompts)
+    )
+
+
+def _check_once(table: pd.DataFrame, metric: Metric, sample_ids: Sequence[str]) -> None:
+    """Refuse what would count twice."""
+    if len(set(sample_ids)) < len(sample_ids):
+        twice = next(name for name in sample_ids if list(sample_ids).count(name) > 1)
+        raise InputError(f"metric {metric.name!r}: expected every prompt once, got {twice!r} twice; name each once")
+    if "completion_index" not in table:
+        return
+    doubled = table.duplicated(["sample_id", "completion_index"])
+    if doubled.any():
+        row = table[doubled].iloc[0]
+        raise InputError(
+            f"metric {metric.name!r}: expected every completion once, got completion {row['completion_index']} of "
+            f"{row['sample_id']!r} twice ({int(doubled.sum())} rows too many); give completions of a prompt their own "
+            f"completion_index"
+        )
 
 
 def _check_enough(metric: Metric, sample_ids: Sequence[str], place: IntArray, scored: NDArray[np.bool_]) -> None:

@@ -15,6 +15,7 @@ from rlbench.rendering.pair import primary_metrics, tasks
 from rlbench.rendering.report import Report
 from rlbench.rendering.reward_model_figures import reward_model_panels
 from rlbench.rendering.rewards import rewards_of
+from rlbench.rendering.slice_figures import slice_panel
 from rlbench.rendering.text import slug, visible
 from rlbench.rendering.throughput_figures import phase_bars
 
@@ -22,6 +23,7 @@ Topic = Literal[
     "intervals",
     "secondary",
     "differences",
+    "slices",
     "best-of-n",
     "reward-model",
     "curves",
@@ -67,6 +69,7 @@ def _all(report: Report) -> Iterator[tuple[Topic, str, tuple[str, ...], str | No
             yield "intervals", title, (task, name), primary_panel(comparison, task, metric)
             title = f"{shown}: differences of {visible(name)} between all pairs of arms"
             yield "differences", title, (task, name), difference_panel(comparison, task, metric)
+        yield "slices", f"{shown}: differences by slice", (task,), slice_panel(comparison, task)
         yield "secondary", f"{shown}: the other metrics", (task,), secondary_panels(comparison, task)
         title = f"{shown}: what the best of n completions is worth when the proxy chooses it"
         yield "best-of-n", title, (task,), best_of_n_panels(comparison, task)

@@ -13,7 +13,7 @@ ESTIMANDS = {
         "The seeds are a sample of the runs this recipe could have had; the prompts are the benchmark itself. So the "
         "intervals say what would happen if the recipe were trained again and measured on the same prompts."
     ),
-    "recipe_on_prompts": (
+    "population": (
         "Seeds and prompts are both samples. So the intervals say what would happen if the recipe were trained again "
         "and measured on other prompts of the same kind."
     ),
@@ -32,10 +32,15 @@ def method_paragraphs(comparison: Mapping[str, Any]) -> list[str]:
     level = quantity.percent(float(comparison.get("confidence") or 0.95))
     replicates = comparison.get("replicates")
     resampled = f" ({quantity.count(replicates)} replicates)" if quantity.known(replicates) else ""
+    pairs = {row.get("paired_seeds", True) for row in comparison.get("estimates") or ()}
+    unpaired = {
+        frozenset({False}): ", and not by seed: the arms were run with different seeds (Welch)",
+        frozenset({True, False}): ", and by seed where the arms were run with the same seeds (Welch where not)",
+    }.get(frozenset(pairs), " and seed")
     paragraphs.append(
         f"Intervals are {level} t intervals on bootstrap standard errors{resampled}, with the degrees of freedom that "
         "the number of seeds or prompts allows. They are not percentile intervals, which are far too short for a "
-        "handful of seeds. Differences are paired: the same seed, the same prompt."
+        f"handful of seeds. Differences are paired by prompt{unpaired}."
     )
     paragraphs.append(
         "On the primary metric the p-values of all pairs are adjusted by Holm's method, and the thin intervals are "
@@ -44,7 +49,7 @@ def method_paragraphs(comparison: Mapping[str, Any]) -> list[str]:
     )
     needed = " Where a pair is not decided the report says how many seeds would be needed."
     paragraphs.append(
-        "A large p never means that two arms are equal." + (needed if comparison.get("kind") == "experiment" else "")
+        "A large p never means that two arms are equal." + (needed if comparison.get("kind") != "completions" else "")
     )
     if comparison.get("kind") == "experiment":
         seeds = comparison.get("seeds") or ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rlbench.rendering import budget_tables, provenance_tables, quantity, run_tables, score_tables
+from rlbench.rendering import budget_tables, provenance_tables, quantity, run_tables, score_tables, slice_tables
 from rlbench.rendering.best_of_n import best_of_n_item
 from rlbench.rendering.excluded import excluded_sentence, excluded_table
 from rlbench.rendering.figures import Drawing, Topic
@@ -21,6 +21,8 @@ from rlbench.rendering.verdict import pair_sentence
 
 FEW = 12
 """More reasons than this are folded."""
+MANY = 40
+"""So are more rows of slices."""
 MARKS: dict[Standing, tuple[str, Tone]] = {
     "decided": ("decided", "good"),
     "equivalent": ("equivalent", "good"),
@@ -70,6 +72,7 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
             "Overlapping intervals of two scores do not mean that they are equal: look here."
         )
         yield Section("differences", "Differences", [words], (), _about(drawn, "differences"), tables, folded)
+    yield from _slices(report, drawn)
     yield from _rewards(report, drawn)
     if shown := _about(drawn, "curves", "frontier"):
         words = "Every seed is a line through what was measured. Nothing is smoothed."
@@ -85,6 +88,29 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     scored = [score_tables.score_table(comparison, task) for task in tasks(comparison)]
     if scored:
         yield Section("table", "Every metric", tables=_present(*scored))
+
+
+def _slices(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
+    """The differences in groups of prompts, folded where they are many."""
+    comparison = report.comparison
+    tables, folded = (
+        _present(slice_tables.slice_table(comparison)),
+        _present(slice_tables.slice_pairs_table(comparison)),
+    )
+    if not tables:
+        return
+    words = (
+        "Exploratory: the same differences on parts of the prompts. A part decides less than the whole, and of many "
+        "parts some look special by chance. Filled: decided after adjustment; hollow: not decided."
+    )
+    if any(row.get("slice") == "difficulty" for row in comparison.get("slices") or ()):
+        words += (
+            " Where a task declares no difficulty, prompts are hard or easy by the mean of all arms, so that it "
+            "favours none of them."
+        )
+    if len(tables[0].rows) > MANY:
+        tables, folded = [], [*tables, *folded]
+    yield Section("slices", "Slices", [words], (), _about(drawn, "slices"), tables, folded)
 
 
 def _rewards(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:

@@ -22,7 +22,7 @@ def render_terminal(comparison: Mapping[str, Any]) -> str:
     blocks = [_heading(comparison)]
     for task in tasks(comparison):
         blocks += [_score_block(comparison, task, metric) for metric in primary_metrics(comparison, task)]
-    if comparison.get("kind") == "completions":
+    if comparison.get("kind") in ("arms", "completions"):
         blocks.append(_differences(comparison))
     lead, *sentences = verdict_sentences(comparison)
     blocks.append("\n".join([textwrap.fill(lead, WIDTH), *(_item(sentence) for sentence in sentences)]))
@@ -78,6 +78,9 @@ def _differences(comparison: Mapping[str, Any]) -> str:
     """One line per pair and metric. These checkpoints' difference is exact, so points get two decimals."""
     lines = ["All differences (later - earlier; p adjusted: Holm for the primary metric, else exploratory)"]
     for row in comparison.get("estimates") or ():
+        if not quantity.known(row.get("value")):
+            lines.append(f"  {visible(row['metric']):<20}  not computable: {visible(str(row.get('reason', '')))}")
+            continue
         unit = str(row.get("unit") or "")
         places = 2 if unit == "fraction" else quantity.decimals([row["value"], row["low"], row["high"]], unit)
         value = quantity.number(row["value"], unit, places, signed=True)

@@ -17,7 +17,6 @@ from rlbench.artifacts.files import read_json, read_jsonl, write_json
 from rlbench.artifacts.run_folder import OUTCOME
 from rlbench.artifacts.sealing import MANIFEST, SCHEMA_VERSION
 from rlbench.artifacts.tables import read_table
-from rlbench.errors import InputError
 from rlbench.records import Metric
 from rlbench.registry import load
 from rlbench.stages.best_of_n import best_of_n_rows
@@ -26,11 +25,15 @@ from rlbench.stages.estimates import Design, TaskComparison, adjust
 from rlbench.stages.findings import by_severity, finding, findings, gamed
 from rlbench.stages.preparation import excluded, reward_models
 from rlbench.stages.rewards import GOLD, REWARD
+from rlbench.stages.samples import read_samples
+from rlbench.stages.slices import slice_rows, slices_of
 from rlbench.stages.trained_run import TrainedRun
 from rlbench.statistics import Estimand
+from rlbench.statistics.informative import FEW_PROMPTS
 from rlbench.tasks.task import load_task
 
-VERSION = 3
+VERSION = 4
+Part = tuple[Design, TaskComparison]
 ESTIMANDS = {
     "recipe": "this recipe on this benchmark",
     "checkpoints": "these checkpoints",
@@ -42,7 +45,7 @@ def run(call: Call) -> Mapping[str, Any]:
     """Compare all arms of an experiment over the runs that completed."""
     config = call.config
     estimand: Estimand = "recipe" if len(config["seeds"]) > 1 else "checkpoints"
-    parts, best = [], list[dict[str, Any]]()
+    parts, samples, best = list[Part](), list[pd.DataFrame | None](), list[dict[str, Any]]()
     for task, plan in config["tasks"].items():
         metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
         design = Design(
@@ -62,13 +65,15 @@ def run(call: Call) -> Mapping[str, Any]:
             for arm in config["arms"]
         }
         parts.append((design, TaskComparison(design, tables, sample_ids)))
+        scored = next(iter(call.inputs(f"score/{task}/{next(iter(config['arms']))}").values()), None)
+        samples.append(read_samples(scored) if scored else None)
         best += best_of_n_rows(task, tables, sample_ids, estimand, config["confidence"], config["replicates"])
     usages = [
         ({"arm": run["arm"], "task": run["task"], "seed": run["seed"]}, read_json(_train(call, run) / "usage.json"))
         for run in config["runs"]
         if run["status"] == "completed"
     ]
-    common = _common(config["name"], parts, config["signature"])
+    common = document(config["name"], parts, config["signature"], samples)
     comparison = common | {
         "kind": "experiment",
         "seeds": config["seeds"],
@@ -81,7 +86,7 @@ def run(call: Call) -> Mapping[str, Any]:
         "reward_models": reward_models(call),
         "excluded": excluded(call),
         "runs": config["runs"],
-        "findings": by_severity([*_findings(call, common), *_weakly_judged(parts)]),
+        "findings": by_severity([*_findings(call, common), *weakly_judged(parts), *few_prompts(parts)]),
     }
     write_json(call.out / "comparison.json", comparison)
     return {}
@@ -93,39 +98,13 @@ def _named_roles(roles: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None
     return {"proxy": names.get(REWARD), "gold": names.get(GOLD)}
 
 
-def compare_folders(folders: Sequence[Path], names: Sequence[str], plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare sealed score folders, the baseline first, as checkpoints that are fixed.
+def document(
+    name: str, parts: Sequence[Part], signature: str, samples: Sequence[pd.DataFrame | None]
+) -> dict[str, Any]:
+    """What every comparison holds: metrics, scores, estimates and slices of all tasks, adjusted together.
 
-    Args:
-        folders: verified folders that `rlbench score` wrote, for the same task, split and prompts.
-        names: of the arms, in the same order.
-        plan: the part of their manifests that they share: `task`, `split`, `metrics`, `primary`, `sample_ids`.
+    `samples` says for every part what is known of its prompts (see `stages/samples.py`), or None.
     """
-    metrics: list[Metric] = [load("metrics", name) for name in plan["metrics"]]
-    loaded = _tables(metrics, dict(enumerate(folders)))
-    # A completion file cannot say, for example, how many tokens its texts had: what nobody measured is left out.
-    metrics = [m for m in metrics if any(t[m.grader][list(m.columns)].notna().any(axis=None) for t in loaded.values())]
-    options = {name: dict(options) for name, (_, options) in plan["graders"].items()}
-    design = Design(plan["task"], "checkpoints", 0.95, 10_000, metrics, plan["primary"], {}, options)
-    tables = {name: {0: loaded[place]} for place, name in enumerate(names)}
-    part = (design, TaskComparison(design, tables, plan["sample_ids"]))
-    signature = f"task:{plan['task']}@{plan['task_fingerprint'][:8]}|split:{plan['split']}"
-    comparison = _common(" vs ".join(names), [part], signature)
-    seen = [*_weakly_judged([part]), *_unscored(comparison["scores"])]
-    return comparison | {
-        "kind": "completions",
-        "seeds": None,
-        "baseline": names[0],
-        "arms": [{"name": name, "kind": "completions"} for name in names],
-        "fingerprints": [],
-        "budget": None,
-        "runs": [],
-        "findings": [row | {"seeds": []} for row in seen],  # a file has no seed
-    }
-
-
-def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature: str) -> dict[str, Any]:
-    """What every comparison holds: metrics, scores and estimates of all tasks, adjusted together."""
     differences = [row for _, comparison in parts for row in comparison.differences()]
     design = parts[0][0]
     families = {
@@ -157,6 +136,7 @@ def _common(name: str, parts: Sequence[tuple[Design, TaskComparison]], signature
         ],
         "scores": [row for _, comparison in parts for row in comparison.scores()],
         "estimates": [next(families[row["primary"]]) for row in differences],
+        "slices": slice_rows([(part, slices_of(known, part)) for (_, part), known in zip(parts, samples, strict=True)]),
     } | ({"prompt_sums": sums} if sums else {})
 
 
@@ -198,7 +178,7 @@ def _findings(call: Call, comparison: Mapping[str, Any]) -> list[dict[str, Any]]
     ]
     shared = call.config["shared_pairs"]
     seen = [*findings(runs, shared), *gamed(runs, comparison["estimates"], call.config["arms"][0])]
-    return by_severity([*seen, *suspicious, *_unscored(comparison["scores"])])
+    return by_severity([*seen, *suspicious, *unscored(comparison["scores"])])
 
 
 def _trained_runs(call: Call, scores: Sequence[Mapping[str, Any]]) -> list[TrainedRun]:
@@ -234,7 +214,8 @@ def _trained_runs(call: Call, scores: Sequence[Mapping[str, Any]]) -> list[Train
     return runs
 
 
-def _unscored(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def unscored(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A finding for every arm and metric with completions that could not be scored."""
     return [
         finding(
             "unscored",
@@ -250,7 +231,26 @@ def _unscored(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _weakly_judged(parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[str, Any]]:
+def few_prompts(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """A finding for every pair whose interval over prompts rests on few prompts: it is too narrow."""
+    return [
+        finding(
+            "few_prompts_differ",
+            "warning",
+            f"{pair.a} and {pair.b} differ on {count} of {comparison.prompts} prompts in {design.primary}: an interval "
+            f"over prompts that rests on fewer than {FEW_PROMPTS} is too narrow. Evaluate more or harder prompts.",
+            pair.b,
+            design.task,
+        )
+        for design, comparison in parts
+        if design.estimand != "recipe"
+        for pair, count in comparison.differing_prompts()
+        if 0 < count < FEW_PROMPTS
+    ]
+
+
+def weakly_judged(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """A finding for every arm whose programs were judged in their own process."""
     return [
         finding(
             "weakly_judged",
@@ -264,20 +264,3 @@ def _weakly_judged(parts: Sequence[tuple[Design, TaskComparison]]) -> list[dict[
         for design, comparison in parts
         for each in comparison.weak
     ]
-
-
-def check_comparable(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what score folders (by name, with their manifests) share.
-
-    Raises:
-        InputError: they were scored on different prompts or in different ways.
-    """
-    (first_name, first), *others = manifests.items()
-    for name, manifest in others:
-        for key in ("task", "split", "task_fingerprint", "graders", "sample_ids"):
-            if manifest["config"][key] != first["config"][key]:
-                raise InputError(
-                    f"{name} and {first_name} cannot be compared: they differ in {key.replace('_', ' ')}; score both "
-                    f"with the same --task, --split and data"
-                )
-    return dict(first["config"])

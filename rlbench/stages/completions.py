@@ -19,6 +19,7 @@ from rlbench.metrics.table import prompt_statistics
 from rlbench.records import Candidate, Grader, Metric, Sample
 from rlbench.registry import load
 from rlbench.stages.rewards import GOLD, REWARD
+from rlbench.stages.samples import write_samples
 from rlbench.stages.score import VERSION, write_scores
 from rlbench.tasks.task import Task
 from rlbench.yaml_file import blame, read_yaml
@@ -146,7 +147,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
         "primary": task.primary if task.primary in [metric.name for metric in chosen] else chosen[0].name,
         "sample_ids": sample_ids,
         "completions": hash_json([[c.sample.sample_id, c.completion_index, c.completion] for c in candidates]),
-    }
+    } | ({"slices": groups} if (groups := task.slices_fingerprint(split)) else {})
     fingerprint = hash_json({"stage": "score", "version": VERSION, "config": config})
     made = _is_new(out, fingerprint)
     if made:
@@ -157,6 +158,7 @@ def score_completions(file: Path, task: Task, split: str, out: Path, metrics: Se
             draft.mkdir()
             for grader in graders.values():
                 write_scores(draft, grader, candidates)
+            write_samples(draft, samples)
             _values(draft, chosen, sample_ids)  # what cannot be summarised is not sealed
             if out.exists():
                 out.rmdir()

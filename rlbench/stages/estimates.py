@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +18,8 @@ from rlbench.stages.stamps import JUDGED, WEAK, Stamped, Tables, refuse_unconfin
 from rlbench.statistics import (
     Estimand,
     Estimate,
-    Resamples,
     at_confidence,
     benjamini_hochberg,
-    bootstrap_difference,
-    bootstrap_value,
     draw_resamples,
     holm,
     minimum_detectable_effect,
@@ -29,6 +27,23 @@ from rlbench.statistics import (
     simultaneous_confidence,
     verdict,
 )
+from rlbench.statistics.arm_metric import ArmMetric
+from rlbench.statistics.bootstrap import metric_difference, metric_value
+from rlbench.statistics.informative import prompts_that_differ
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms to compare, the earlier one first; `paired_seeds` says that both were run with the same seeds.
+
+    It is declared with the seeds of the experiments, before anything is seen: seeds that one of the two did not finish
+    are left out of paired arms. `survivors_only` says of unpaired arms that runs are missing.
+    """
+
+    a: str
+    b: str
+    paired_seeds: bool = True
+    survivors_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,20 +67,23 @@ class Design:
 
 
 class TaskComparison:
-    """All scores and differences of one task.
+    """All scores and differences of one task, of all pairs of arms unless `pairs` names some.
 
     Raises:
         InputError: completions were judged without a sandbox, do not cover the same prompts, or are too few for a
             metric.
     """
 
-    def __init__(self, design: Design, tables: Tables, sample_ids: Sequence[str]) -> None:
+    def __init__(
+        self, design: Design, tables: Tables, sample_ids: Sequence[str], pairs: Sequence[Pair] | None = None
+    ) -> None:
         refuse_unconfined(tables)
         self.design = design
         self.tiers = tiers(tables)
         self.arms = list(tables)
+        self.pairs = [Pair(*each) for each in itertools.combinations(tables, 2)] if pairs is None else list(pairs)
         self.seeds = {arm: sorted(tables[arm]) for arm in tables}
-        self.prompts = len(sample_ids)
+        self.sample_ids = list(sample_ids)
         self._statistics: dict[tuple[str, str, int], PromptStatistics] = {
             (metric.name, arm, seed): prompt_statistics(tables[arm][seed][metric.grader], metric, sample_ids)
             for metric in design.metrics
@@ -73,9 +91,22 @@ class TaskComparison:
             for seed in tables[arm]
         }
         self.weak: list[Stamped] = stamped(tables, JUDGED, WEAK)
-        self._resamples: Resamples | None = None
-        if design.estimand != "recipe" and self.prompts > 1:
-            self._resamples = draw_resamples(self.prompts, design.replicates)
+        self.resamples = draw_resamples(max(1, self.prompts), design.replicates)
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts are compared."""
+        return len(self.sample_ids)
+
+    def restricted(self, sample_ids: Sequence[str]) -> TaskComparison:
+        """The same comparison on some of its prompts."""
+        place = {name: index for index, name in enumerate(self.sample_ids)}
+        places = np.array([place[name] for name in sample_ids], dtype=np.intp)
+        part = copy(self)
+        part.sample_ids = list(sample_ids)
+        part._statistics = {key: found.restricted(places) for key, found in self._statistics.items()}
+        part.resamples = draw_resamples(max(1, part.prompts), part.design.replicates)
+        return part
 
     def signature(self, metric: Metric) -> str:
         """The design's signature of a metric, with the tiers of the sandbox in which programs were judged for it."""
@@ -104,21 +135,35 @@ class TaskComparison:
 
     def scores(self) -> list[dict[str, Any]]:
         """One row per metric and arm: value, interval and the value of every seed."""
-        return [self._score(metric, arm) for metric in self.design.metrics for arm in self.arms]
+        rows = []
+        for metric in self.design.metrics:
+            arms = _Arms(self, metric)
+            rows += [self._score(metric, arm, arms) for arm in self.arms]
+        return rows
 
     def differences(self) -> list[dict[str, Any]]:
         """One row per metric and pair of arms, b − a, the earlier arm first; not yet adjusted for multiplicity."""
-        pairs = list(itertools.combinations(self.arms, 2))
-        return [self._difference(metric, a, b) for metric in self.design.metrics for a, b in pairs]
+        rows = []
+        for metric in self.design.metrics:
+            arms = _Arms(self, metric)
+            rows += [self._difference(metric, pair, arms) for pair in self.pairs]
+        return rows
 
-    def _stack(self, metric: Metric, arm: str, seeds: Sequence[int]) -> FloatArray:
+    def differing_prompts(self) -> list[tuple[Pair, int]]:
+        """On how many prompts the arms of every pair differ in the primary metric."""
+        (metric,) = [metric for metric in self.design.metrics if metric.name == self.design.primary]
+        arms = {arm: self.sums(metric, arm, seeds) for arm, seeds in self.seeds.items() if seeds}
+        return [(p, prompts_that_differ(arms[p.a], arms[p.b])) for p in self.pairs if p.a in arms and p.b in arms]
+
+    def sums(self, metric: Metric, arm: str, seeds: Sequence[int]) -> FloatArray:
+        """Sufficient statistics of an arm, [seed, prompt, component]."""
         return np.stack([self._statistics[metric.name, arm, seed].sums for seed in seeds])
 
     def _by_seed(self, metric: Metric, arm: str, seeds: Sequence[int]) -> list[float | None]:
         sums = [self._statistics[metric.name, arm, seed].sums.sum(axis=0) for seed in seeds]
         return [_finite(float(metric.aggregate(total))) for total in sums]
 
-    def _score(self, metric: Metric, arm: str) -> dict[str, Any]:
+    def _score(self, metric: Metric, arm: str, arms: _Arms) -> dict[str, Any]:
         seeds = self.seeds[arm]
         counts = [self._statistics[metric.name, arm, seed] for seed in seeds]
         by_seed = self._by_seed(metric, arm, seeds)
@@ -134,10 +179,9 @@ class TaskComparison:
         reason = self._not_estimable(by_seed)
         if not reason:
             try:
-                estimate = bootstrap_value(
-                    self._stack(metric, arm, seeds), metric.aggregate, estimand=self.design.estimand,
-                    confidence=self.design.confidence, resamples=self._resamples,
-                )  # fmt: skip
+                estimate = metric_value(
+                    arms.of(arm, seeds), estimand=self.design.estimand, confidence=self.design.confidence
+                )
             except InputError as error:  # too sparsely scored for an interval
                 reason = str(error)
         if reason:
@@ -153,32 +197,38 @@ class TaskComparison:
             "df": estimate.df,
         }
 
-    def _difference(self, metric: Metric, a: str, b: str) -> dict[str, Any]:
-        seeds = [seed for seed in self.seeds[a] if seed in self.seeds[b]]
-        of_a, of_b = self._by_seed(metric, a, seeds), self._by_seed(metric, b, seeds)
-        by_seed = [None if x is None or y is None else y - x for x, y in zip(of_a, of_b, strict=True)]
+    def _difference(self, metric: Metric, pair: Pair, arms: _Arms) -> dict[str, Any]:
+        seeds_a, seeds_b = self.seeds[pair.a], self.seeds[pair.b]
+        lost = pair.survivors_only
+        if pair.paired_seeds:
+            lost |= len(seeds_a) != len(seeds_b)
+            seeds_a = seeds_b = [seed for seed in seeds_a if seed in seeds_b]
+            lost |= len(seeds_a) < max(len(each) for each in self.seeds.values())
+        of_a, of_b = self._by_seed(metric, pair.a, seeds_a), self._by_seed(metric, pair.b, seeds_b)
         row: dict[str, Any] = {
-            "a": a,
-            "b": b,
+            "a": pair.a,
+            "b": pair.b,
             "task": self.design.task,
             "metric": metric.name,
             "primary": metric.name == self.design.primary,
             "estimand": self.design.estimand,
             "unit": metric.unit,
             "higher_is_better": metric.higher_is_better,
-            "by_seed": by_seed,
-            "by_seed_seeds": seeds,
-            "seeds": None if self.design.estimand == "checkpoints" else len(seeds),
+            "paired_seeds": pair.paired_seeds,
+            "by_seed": [None if x is None or y is None else y - x for x, y in zip(of_a, of_b, strict=True)]
+            if pair.paired_seeds
+            else [],
+            "by_seed_seeds": seeds_a if pair.paired_seeds else [],
+            "seeds": None if self.design.estimand == "checkpoints" else min(len(seeds_a), len(seeds_b)),
             "prompts": self.prompts,
-            "survivors_only": len(seeds) < max(len(each) for each in self.seeds.values())
-            or len(self.seeds[a]) != len(self.seeds[b]),
+            "survivors_only": lost,
         }
-        reason = self._not_estimable(by_seed)
+        reason = self._not_estimable(of_a) or self._not_estimable(of_b)
         if not reason:
             try:
-                estimate = bootstrap_difference(
-                    self._stack(metric, b, seeds), self._stack(metric, a, seeds), metric.aggregate,
-                    estimand=self.design.estimand, confidence=self.design.confidence, resamples=self._resamples,
+                estimate = metric_difference(
+                    arms.of(pair.b, seeds_b), arms.of(pair.a, seeds_a), estimand=self.design.estimand,
+                    confidence=self.design.confidence, paired_seeds=pair.paired_seeds,
                 )  # fmt: skip
             except InputError as error:  # too sparsely scored for an interval
                 reason = str(error)
@@ -196,6 +246,22 @@ class TaskComparison:
         if self.design.estimand == "checkpoints" and (self.prompts < 2 or not by_seed):
             return "an interval over prompts needs at least 2 prompts"
         return ""
+
+
+class _Arms:
+    """The arms' values of one metric, resampled once for all pairs that they are in."""
+
+    def __init__(self, comparison: TaskComparison, metric: Metric) -> None:
+        self._comparison, self._metric = comparison, metric
+        self._made: dict[tuple[str, tuple[int, ...]], ArmMetric] = {}
+
+    def of(self, arm: str, seeds: Sequence[int]) -> ArmMetric:
+        """The arm over some of its seeds."""
+        key = (arm, tuple(seeds))
+        if key not in self._made:
+            sums = self._comparison.sums(self._metric, arm, seeds)
+            self._made[key] = ArmMetric(sums, self._metric.aggregate, self._comparison.resamples, arm)
+        return self._made[key]
 
 
 def adjust(rows: Sequence[dict[str, Any]], design: Design, primary: bool) -> list[dict[str, Any]]:

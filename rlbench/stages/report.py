@@ -17,9 +17,14 @@ from rlbench.rendering.markdown import render_markdown
 from rlbench.rendering.page import render_html
 from rlbench.rendering.report import Report, RunRecord
 
-VERSION = 3
+VERSION = 4
 FIGURES = "figures"
-DOWNLOADS = {"comparison (JSON)": "comparison.json", "differences (CSV)": "estimates.csv", "scores (CSV)": "scores.csv"}
+DOWNLOADS = {
+    "comparison (JSON)": "comparison.json",
+    "differences (CSV)": "estimates.csv",
+    "scores (CSV)": "scores.csv",
+    "slices (CSV)": "slices.csv",
+}
 
 
 def run(call: Call) -> Mapping[str, Any]:
@@ -54,7 +59,7 @@ def write_report(folder: Path, report: Report) -> None:
     (folder / "index.html").write_text(render_html(report, drawn), encoding="utf-8")
     (folder / "report.md").write_text(render_markdown(report, drawn, FIGURES), encoding="utf-8")
     write_json(folder / "comparison.json", report.comparison)
-    for key in ("estimates", "scores"):
+    for key in ("estimates", "scores", "slices"):
         _frame(report.comparison[key]).to_csv(folder / f"{key}.csv", index=False)
 
 

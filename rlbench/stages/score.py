@@ -1,6 +1,6 @@
-"""Judges sampled completions. Writes `scores/<grader>.parquet`: `sample_id`, `completion_index`, the grader's columns
+"""Judges sampled completions. Writes `scores/<grader>.parquet`: `sample_id`, `completion_index`, the grader's columns,
 its stamps (columns of text that say how it was judged) and `reason`. A completion that could not be scored has missing
-values and says why.
+values and says why. `samples.parquet` beside them says what is known of each prompt.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from rlbench.artifacts.tables import read_table, write_table
 from rlbench.errors import InputError
 from rlbench.records import Candidate, Grader, Judgement, Sample, Scored, Unscored
 from rlbench.stages.rewards import scoring_grader
+from rlbench.stages.samples import write_samples
 from rlbench.tasks.task import load_task
 
-VERSION = 1
+VERSION = 2
 _MEASURED = ("tokens", "truncated", "logprob", "sft_logprob")
 
 
@@ -27,6 +28,7 @@ def run(call: Call) -> Mapping[str, Any]:
     candidates = _candidates(call.input("sample"), {s.sample_id: s for s in task.samples(config["split"])})
     for name, options in config["graders"].items():
         write_scores(call.out, scoring_grader(call, name, options), candidates)
+    write_samples(call.out, list({each.sample.sample_id: each.sample for each in candidates}.values()))
     return {"completions": len(candidates)}
 
 

@@ -6,22 +6,35 @@ Three estimands answer three questions, and every `Estimate` names its own:
 * ``recipe`` (E2): is the *recipe* different on this benchmark? Seeds are random, prompts are fixed.
 * ``population`` (E3): is the recipe different on prompts *like* these? Both are random.
 
-Arrays have named axes in a fixed order: [seed, prompt], [seed, prompt, sample] or [seed, prompt, component].
+Arrays have named axes in a fixed order: [seed, prompt], [seed, prompt, sample], [seed, prompt, component] or
+[seed, task].
 Differences are a − b.
 """
 
 from rlbench.statistics.bootstrap import bootstrap_difference, bootstrap_value
 from rlbench.statistics.effect import probability_of_improvement, share_of_prompts_improved
 from rlbench.statistics.estimate import Estimand, Estimate, at_confidence
-from rlbench.statistics.multiplicity import benjamini_hochberg, holm, simultaneous_confidence
+from rlbench.statistics.interquartile import (
+    PerformanceProfile,
+    interquartile_difference,
+    interquartile_estimate,
+    interquartile_mean,
+    performance_profile,
+)
+from rlbench.statistics.jackknife import jackknife_difference
+from rlbench.statistics.multiplicity import Adjusted, benjamini_hochberg, family, holm, simultaneous_confidence
 from rlbench.statistics.paired import paired_difference
 from rlbench.statistics.power import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
+from rlbench.statistics.relabelling import relabelling_p
 from rlbench.statistics.resamples import Resamples, draw_resamples
+from rlbench.statistics.signflip import sign_flip_p
 from rlbench.statistics.verdict import Verdict, verdict
 
 __all__ = [
+    "Adjusted",
     "Estimand",
     "Estimate",
+    "PerformanceProfile",
     "Resamples",
     "Verdict",
     "at_confidence",
@@ -29,12 +42,20 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_value",
     "draw_resamples",
+    "family",
     "holm",
+    "interquartile_difference",
+    "interquartile_estimate",
+    "interquartile_mean",
+    "jackknife_difference",
     "minimum_detectable_effect",
     "paired_difference",
+    "performance_profile",
     "probability_of_improvement",
+    "relabelling_p",
     "seeds_needed",
     "share_of_prompts_improved",
+    "sign_flip_p",
     "simultaneous_confidence",
     "smallest_sign_flip_p",
     "verdict",

@@ -1,4 +1,4 @@
-"""The named axes of score arrays: [seed, prompt], [seed, prompt, sample] and [seed, prompt, component]."""
+"""The named axes of score arrays: [seed, prompt], [seed, prompt, sample], [seed, prompt, component], [seed, task]."""
 
 from __future__ import annotations
 
@@ -40,6 +40,32 @@ def sufficient_statistics(stats: ArrayLike, name: str) -> FloatArray:
     return array
 
 
+def task_scores(scores: ArrayLike, name: str) -> FloatArray:
+    """Return scores [seed] of one task, or [seed, task], as [seed, task].
+
+    Raises InputError for other shapes and for values that are not finite.
+    """
+    array = np.asarray(scores, dtype=np.float64)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise InputError(
+            f"scores {name!r}: expected one finite value per seed, [seed] or [seed, task], got shape "
+            f"{list(array.shape)}; average over prompts first"
+        )
+    _check_finite(array, name, ("seed", "task"))
+    return array.reshape(len(array), -1)
+
+
+def check_matched_tasks(a: FloatArray, b: FloatArray, *, paired_seeds: bool) -> None:
+    """Raise InputError unless both arms have the same tasks, and the same seeds where these are paired."""
+    if a.shape[1] != b.shape[1]:
+        raise InputError(
+            f"tasks: expected the same tasks in both arms, got {a.shape[1]} and {b.shape[1]}; "
+            "compare on the tasks that both arms have, in the same order"
+        )
+    if paired_seeds:
+        _check_same_seeds(a, b)
+
+
 def check_matched(a: FloatArray, b: FloatArray, *, paired_seeds: bool) -> None:
     """Raise InputError unless both arms have the same prompts, and the same seeds where these are paired."""
     if a.shape[1] != b.shape[1]:
@@ -47,7 +73,12 @@ def check_matched(a: FloatArray, b: FloatArray, *, paired_seeds: bool) -> None:
             f"prompts: expected the same prompts in both arms, got {a.shape[1]} and {b.shape[1]}; "
             "compare on the prompts that both arms have, in the same order"
         )
-    if paired_seeds and a.shape[0] != b.shape[0]:
+    if paired_seeds:
+        _check_same_seeds(a, b)
+
+
+def _check_same_seeds(a: FloatArray, b: FloatArray) -> None:
+    if a.shape[0] != b.shape[0]:
         raise InputError(
             f"seeds: expected the same seeds in both arms because seeds are paired, got {a.shape[0]} and {b.shape[0]}; "
             "finish the missing runs, or declare paired_seeds=False before looking at the result"
@@ -62,5 +93,5 @@ def _check_finite(array: FloatArray, name: str, axes: tuple[str, ...]) -> None:
     where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, first, strict=False))
     raise InputError(
         f"{name!r}: expected finite numbers, got {array[tuple(first)]} at {where} ({int((~finite).sum())} in all); "
-        "leave unscored prompts out of both arms, or use sufficient statistics, where they count as nothing"
+        "leave unscored prompts or runs out of both arms, or use sufficient statistics, where they count as nothing"
     )

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from rlbench.errors import InputError
-from rlbench.statistics.axes import check_matched, prompt_means
+from rlbench.statistics.axes import check_matched, check_matched_tasks, prompt_means, task_scores
+from rlbench.statistics.estimate import ROUNDING
+
+FloatArray = NDArray[np.float64]
 
 
-def probability_of_improvement(seed_values_a: ArrayLike, seed_values_b: ArrayLike) -> float:
-    """Return P(A > B) over all pairs of seeds from values [seed_a] and [seed_b]; ties count ½.
+def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
+    """Return P(A > B) over all pairs of seeds, ties ½, for values [seed] or [seed, task] (then the mean over tasks).
 
-    Mann-Whitney's U / (S_a · S_b), as in rliable (Agarwal et al. 2021). Raises InputError for other shapes.
+    Mann-Whitney's U / (S_a · S_b) of each task, as in rliable (Agarwal et al. 2021). The arms may have different
+    numbers of seeds. Raises InputError for other shapes, different tasks and values that are not finite.
     """
-    a, b = np.asarray(seed_values_a, dtype=np.float64), np.asarray(seed_values_b, dtype=np.float64)
-    if a.ndim != 1 or b.ndim != 1 or not a.size or not b.size or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise InputError(
-            f"probability of improvement: expected one finite value per seed for each arm, got shapes {list(a.shape)} "
-            f"and {list(b.shape)}; average over prompts first and leave out runs without a value"
-        )
-    greater = (a[:, None] > b[None, :]).mean()
-    ties = (a[:, None] == b[None, :]).mean()
-    return float(greater + 0.5 * ties)
+    left, right = task_scores(a, "a"), task_scores(b, "b")
+    check_matched_tasks(left, right, paired_seeds=False)
+    signs = _signs(left[:, None, :] - right[None, :, :], max(np.abs(left).max(), np.abs(right).max()))
+    return float((0.5 + 0.5 * signs).mean())
 
 
 def share_of_prompts_improved(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
@@ -33,5 +31,11 @@ def share_of_prompts_improved(a: ArrayLike, b: ArrayLike) -> tuple[float, float]
     """
     left, right = prompt_means(a, "a"), prompt_means(b, "b")
     check_matched(left, right, paired_seeds=False)
-    per_prompt = left.mean(axis=0) - right.mean(axis=0)
-    return float((per_prompt > 0).mean()), float((per_prompt < 0).mean())
+    scale = max(np.abs(left).max(), np.abs(right).max())
+    signs = _signs(left.mean(axis=0) - right.mean(axis=0), scale)
+    return float((signs > 0).mean()), float((signs < 0).mean())
+
+
+def _signs(differences: FloatArray, scale: float) -> FloatArray:
+    """Return -1, 0 or 1 for each; differences of means that are only rounding are ties."""
+    return np.where(np.abs(differences) <= ROUNDING * scale, 0.0, np.sign(differences))

@@ -7,11 +7,22 @@ With D[seed, prompt] the difference of the prompt means over samples, δ + γ_se
 * population (E3): two-way random-effects ANOVA, V = (MS_γ + max(MS_η − MS_ξ, 0)) / (S·N), Satterthwaite df.
 
 Unpaired seeds share the prompts but nothing else: the seed and residual terms are then those of each arm.
+
+Scores of few prompts are coarse: means of a few seeds can agree exactly by coincidence while the prompts behind them
+differ. A seed variance of 0 would then be a false certainty, so it is taken from what it cannot fall below in
+expectation, MS_ξ / N with df S - 1 (E[MS_γ] = N·σ_γ² + σ_ξ²), and `method` says so. Continuous scores never get there.
+
+What is defined for unusual data: one prompt and constant scores give a recipe interval (collapsed where nothing varied
+at all); two seeds are enough, with 1 df; scores that are not finite, missing seeds of a paired comparison and unequal
+prompts are errors. Arrays are positional, so a prompt that occurs twice is taken for two prompts: leave it out before.
+A metric that lives in one number per seed is `scores[:, None]`, and its recipe is a t interval like any other.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +34,7 @@ from rlbench.statistics.estimate import (
     Estimate,
     check_confidence,
     check_estimand,
+    is_constant,
     t_estimate,
     t_p_value,
 )
@@ -54,16 +66,21 @@ def paired_difference(
     groups = (left - right,) if paired_seeds else (left, right)
     scale = max(float(np.abs(left).max()), float(np.abs(right).max()))
     value = float(left.mean() - right.mean())
+    per_prompt = left.mean(axis=0) - right.mean(axis=0)
+    seeds = seed_terms([group.mean(axis=1) for group in groups], lambda which: residual_variance(groups[which]), scale)
+    counts = [len(group) for group in groups]
     if estimand == "checkpoints":
-        per_prompt = left.mean(axis=0) - right.mean(axis=0)
         per_prompt[np.abs(per_prompt) <= ROUNDING * scale] = 0.0
         variance = _prompt_term(per_prompt)
         binary = len(left) == len(right) == 1 and _is_binary(left) and _is_binary(right)
         p_value, method = _randomisation(per_prompt, binary=binary)
     else:
-        variance = _random_seed_variance(groups, left.mean(axis=0) - right.mean(axis=0), estimand)
-        p_value = t_p_value(value, variance, scale=scale, smallest_p=smallest_seed_p([len(group) for group in groups]))
-        method = seed_method(estimand, [len(group) for group in groups], "ANOVA")
+        variance = seed_variance(seeds.terms)
+        if estimand == "population":
+            residuals = [VarianceTerm(residual_variance(group), _residual_df(group)) for group in groups]
+            variance = crossed_variance(seeds.terms, _prompt_term(per_prompt), residuals)
+        p_value = t_p_value(value, variance, scale=scale, smallest_p=smallest_seed_p(counts))
+        method = seed_method(estimand, counts, "ANOVA", coarse=seeds.coarse)
     return t_estimate(
         value,
         variance,
@@ -74,15 +91,44 @@ def paired_difference(
         confidence=confidence,
         seeds=min(len(left), len(right)),
         prompts=left.shape[1],
-        seed_sd=seed_sd([group.mean(axis=1) for group in groups]),
+        seed_sd=seeds.sd,
     )
 
 
-def seed_sd(per_seed: list[FloatArray]) -> float | None:
-    """Return the sd over seeds of one group [seed], or of the difference of two; None when a group has one seed."""
-    if min(len(values) for values in per_seed) < 2:
-        return None
-    return math.sqrt(sum(float(values.var(ddof=1)) for values in per_seed))
+@dataclass(frozen=True)
+class SeedTerms:
+    """What seeds contribute to the variance of a value: one term per group, two where seeds are not paired.
+
+    `coarse`: the seeds of some group agree only by coincidence, and its term is the residual's.
+    """
+
+    terms: list[VarianceTerm]
+    coarse: bool
+
+    @property
+    def sd(self) -> float | None:
+        """The sd over seeds of the value of one group, or of the difference of two; None when a group has one seed."""
+        if any(term.df < 1 for term in self.terms):
+            return None
+        return math.sqrt(sum(term.value * (term.df + 1) for term in self.terms))
+
+
+def seed_terms(per_seed: Sequence[FloatArray], residual: Callable[[int], float], scale: float) -> SeedTerms:
+    """Return the terms s² / S of groups of per-seed values [seed].
+
+    `residual(group)` is the variance MS_ξ / (S·N) that seed × prompt alone gives the value of a group; it is asked for
+    only where the seeds of that group agree up to rounding of scores as large as `scale`.
+    """
+    terms, coarse = [], False
+    for which, values in enumerate(per_seed):
+        count = len(values)
+        term = VarianceTerm(float(values.var(ddof=1)) / count if count > 1 else 0.0, count - 1)
+        if count > 1 and is_constant(term, scale):
+            floor = VarianceTerm(residual(which), count - 1)
+            if not is_constant(floor, scale):
+                term, coarse = floor, True
+        terms.append(term)
+    return SeedTerms(terms, coarse)
 
 
 def smallest_seed_p(seeds: list[int]) -> float:
@@ -90,31 +136,31 @@ def smallest_seed_p(seeds: list[int]) -> float:
     return smallest_sign_flip_p(seeds[0]) if len(seeds) == 1 else smallest_relabelling_p(*seeds)
 
 
-def seed_method(estimand: Estimand, seeds: list[int], crossed: str) -> str:
+def seed_method(estimand: Estimand, seeds: list[int], crossed: str, *, coarse: bool) -> str:
     """Describe the t method over one (paired) or two (unpaired) groups of seeds."""
     over = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} and {seeds[1]} unpaired seeds"
     if estimand == "population":
-        return f"crossed seeds × prompts {crossed}, t with Satterthwaite df over {over}"
-    return f"paired t over {over}" if len(seeds) == 1 else f"Welch t over {over}"
-
-
-def _random_seed_variance(groups: tuple[FloatArray, ...], per_prompt: FloatArray, estimand: Estimand) -> VarianceTerm:
-    """Return the E2 or E3 variance from groups of [seed, prompt] and the difference per prompt [prompt]."""
-    seed_terms = [VarianceTerm(float(group.mean(axis=1).var(ddof=1)) / len(group), len(group) - 1) for group in groups]
-    if estimand == "recipe":
-        return seed_variance(seed_terms)
-    return crossed_variance(seed_terms, _prompt_term(per_prompt), [_residual_term(group) for group in groups])
+        method = f"crossed seeds × prompts {crossed}, t with Satterthwaite df over {over}"
+    else:
+        method = f"paired t over {over}" if len(seeds) == 1 else f"Welch t over {over}"
+    return f"{method}; seeds agree by coincidence, their variance is that of seeds × prompts" if coarse else method
 
 
 def _prompt_term(per_prompt: FloatArray) -> VarianceTerm:
     return VarianceTerm(float(per_prompt.var(ddof=1)) / per_prompt.size, per_prompt.size - 1)
 
 
-def _residual_term(group: FloatArray) -> VarianceTerm:
-    """Return MS_ξ / (S·N) of one group [seed, prompt]."""
+def residual_variance(group: FloatArray) -> float:
+    """Return MS_ξ / (S·N) of one group [seed, prompt] of 2 or more seeds; 0 for one prompt, which shows no residual."""
+    if group.shape[1] < 2:
+        return 0.0
     residual = group - group.mean(axis=1, keepdims=True) - group.mean(axis=0) + group.mean()
-    df = (group.shape[0] - 1) * (group.shape[1] - 1)
-    return VarianceTerm(float(np.square(residual).sum()) / df / group.size, df)
+    return float(np.square(residual).sum()) / _residual_df(group) / group.size
+
+
+def _residual_df(group: FloatArray) -> int:
+    seeds, prompts = group.shape
+    return int((seeds - 1) * (prompts - 1))
 
 
 def _randomisation(per_prompt: FloatArray, *, binary: bool) -> tuple[float, str]:

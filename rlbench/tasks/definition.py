@@ -41,6 +41,7 @@ def _check_fields(template: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")]
+SliceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 FieldPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+)*$")]
 Template = Annotated[str, AfterValidator(check_template)]
 PromptTemplate = Annotated[str | tuple[Message, ...], PlainValidator(check_prompt)]
@@ -216,7 +217,7 @@ PLACES = ("demonstrations", "preferences")
 
 class Definition(_Model):
     """A task. `reward` names the grader's column that trains, `gold` that which is only measured (by default the same);
-    `primary` the metric that decides.
+    `primary` the metric that decides. `slices` maps names to the fields that group prompts.
     """
 
     name: Name
@@ -237,6 +238,7 @@ class Definition(_Model):
     graders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     metrics: tuple[str, ...] = Field(min_length=1)
     primary: str
+    slices: dict[SliceName, FieldPath] = Field(default_factory=dict)
 
     # Each is a matter of one key, whose line an error gets. Keys are checked in the order above.
 

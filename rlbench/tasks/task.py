@@ -18,6 +18,7 @@ from rlbench.tasks.definition import PLACES, Definition, Demonstrations, Prefere
 from rlbench.tasks.derivation import derive, roots
 from rlbench.tasks.prompts import fill_prompt, prompt_content, prompt_hash
 from rlbench.tasks.rows import Row, Rows, file_rows
+from rlbench.tasks.slices import check_groups, slices_of_row
 from rlbench.tasks.sources import describe_source, missing_data, split_rows
 from rlbench.tasks.template import fill, fill_all
 from rlbench.tasks.unit_tests import unit_tests
@@ -70,7 +71,9 @@ class Task:
         """
         if split not in self._samples:
             rows = self._split(split)
-            self._samples[split] = tuple(self._sample(split, index, row) for index, row in enumerate(rows))
+            samples = tuple(self._sample(split, index, row) for index, row in enumerate(rows))
+            check_groups(self._definition.slices, samples, split, str(self.folder / "task.yaml"))
+            self._samples[split] = samples
         return self._samples[split]
 
     def where(self, sample_id: str) -> str:
@@ -132,8 +135,8 @@ class Task:
     def fingerprint(self, *splits: str) -> str:
         """Return the sha256 of what the named splits (default: all) hold and of how the task judges them.
 
-        `"demonstrations"` and `"preferences"` name those. Where the data was read from, the description and the
-        licence do not count.
+        `"demonstrations"` and `"preferences"` name those. Where the data was read from, the description, the licence
+        and the slices do not count.
         """
         if not splits:
             beside = {DEMONSTRATIONS: self.has_demonstrations, PREFERENCES: self.has_preferences}
@@ -143,6 +146,14 @@ class Task:
             judged.append("gold")
         parts = {split: self._digest(split) for split in sorted(set(splits))}
         return _hash([self._definition.model_dump(mode="json", include=set(judged)), parts])
+
+    def slices_fingerprint(self, split: str) -> str:
+        """Return the sha256 of the groups that the task's slices make of a split, or "" if it declares none."""
+        if not self._definition.slices:
+            return ""
+        return _hash(
+            [[name, [sample.slices[name] for sample in self.samples(split)]] for name in self._definition.slices]
+        )
 
     def _digest(self, split: str) -> str:
         """Hash what a split (or the demonstrations, or the preferences) holds, once."""
@@ -210,6 +221,7 @@ class Task:
             references=fill_all(self.references, row.fields, row.where),
             answer=None if self.answer is None else fill(self.answer, row.fields, row.where),
             tests=None if tests is None else unit_tests(tests, row),
+            slices=slices_of_row(self._definition.slices, row),
         )
 
 

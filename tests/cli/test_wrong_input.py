@@ -230,18 +230,20 @@ def test_folders_that_cannot_be_compared(score, cli, new_task, tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     score(FULL, out="a")
     score(FULL[:8], "--split", "dev", out="b")
-    refused(cli("compare", a), "expected at least two score folders, the baseline first, got one")
-    refused(cli("compare", a, b), "b and a cannot be compared: they differ in split")
+    refused(cli("compare", a), "expected at least two arms, the baseline first, got only a")
+    refused(cli("compare", a, b), "a and b cannot be compared on", "they were scored on different splits")
     refused(cli("compare", a, a), "the same folder is given twice")
-    refused(cli("compare", a, tmp_path / "no"), "is not a sealed folder")
-    refused(cli("compare", a, tmp_path), "is not a sealed folder")
+    refused(cli("compare", a, tmp_path / "no"), "expected the folder of a finished run")
+    refused(cli("compare", a, tmp_path), "expected the folder of a finished run")
     other = new_task(tmp_path / "other", "other")
     file = tmp_path / "completions.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in FULL))
     assert cli("score", file, "--task", other, "--out", tmp_path / "c").code == 0
-    refused(cli("compare", a, tmp_path / "c"), "c and a cannot be compared: they differ in task")
+    refused(cli("compare", a, tmp_path / "c"), "expected arms that answered the same task")
     assert score(FULL, "--metric", "mean_length", out="d")[0].code == 0
-    refused(cli("compare", a, tmp_path / "d"), "d and a cannot be compared: they differ in graders")
+    refused(cli("compare", a, tmp_path / "d"), "the arms have different primary metrics", "choose one with --primary")
+    refused(cli("compare", a, b, "--margin", "matched"), "--margin matched: expected METRIC=NUMBER")
+    refused(cli("compare", a, b, "--margin", "matched=-1"), "--margin matched=-1: expected METRIC=NUMBER")
 
 
 def test_a_comparison_is_never_overwritten(score, cli, contents, tmp_path):

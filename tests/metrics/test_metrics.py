@@ -6,11 +6,15 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rlbench
+from rlbench.errors import InputError
 from rlbench.metrics import likelihood, means
+from rlbench.metrics.table import prompt_statistics
 from rlbench.records import Grader, Metric
+from rlbench.registry import load
 
 CHECKOUT = Path(rlbench.__file__).parents[1]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -156,3 +160,14 @@ def test_importing_metrics_graders_and_tasks_stays_light():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=CHECKOUT, timeout=60)
+
+
+def test_what_would_count_twice_is_refused():
+    metric = load("metrics", "matched")
+    rows = pd.DataFrame({"sample_id": ["a", "a", "b"], "completion_index": [0, 0, 0], "matched": [1.0, 1.0, 0.0]})
+    with pytest.raises(InputError, match="got completion 0 of 'a' twice"):
+        prompt_statistics(rows, metric, ["a", "b"])
+    with pytest.raises(InputError, match="expected every prompt once, got 'a' twice"):
+        prompt_statistics(rows[1:], metric, ["a", "a", "b"])
+    rows.loc[1, "completion_index"] = 1
+    assert prompt_statistics(rows, metric, ["a", "b"]).scored_by_prompt.tolist() == [2, 1]

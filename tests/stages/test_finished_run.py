@@ -7,11 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rlbench.comparison import compare
+from rlbench.errors import InputError
+
 ARMS = ["sft", "ppo", "grpo", "gspo", "dpo"]
 KEYS = {
-    "a", "b", "task", "metric", "primary", "estimand", "unit", "higher_is_better", "by_seed", "by_seed_seeds", "seeds",
-    "prompts", "survivors_only", "value", "low", "high", "simultaneous_low", "simultaneous_high", "standard_error",
-    "df", "p_value", "p_adjusted", "adjustment", "method", "minimum_detectable_effect", "seeds_needed", "verdict",
+    "a", "b", "task", "metric", "primary", "estimand", "unit", "higher_is_better", "paired_seeds", "by_seed",
+    "by_seed_seeds", "seeds", "prompts", "survivors_only", "value", "low", "high", "simultaneous_low",
+    "simultaneous_high", "standard_error", "df", "p_value", "p_adjusted", "adjustment", "method",
+    "minimum_detectable_effect", "seeds_needed", "verdict",
 }  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -118,8 +122,8 @@ def test_scores_cover_every_completion_and_say_why(run):
 def test_the_comparison_has_the_promised_keys(comparison):
     assert {
         "schema_version", "kind", "name", "signature", "estimand", "estimand_text", "confidence", "replicates", "seeds",
-        "baseline", "arms", "metrics", "scores", "estimates", "fingerprints", "budget", "rewards", "best_of_n",
-        "reward_models", "excluded", "runs", "findings",
+        "baseline", "arms", "metrics", "scores", "estimates", "slices", "fingerprints", "budget", "rewards",
+        "best_of_n", "reward_models", "excluded", "runs", "findings",
     } == comparison.keys()  # fmt: skip
     assert [arm["name"] for arm in comparison["arms"]] == ARMS
     assert comparison["baseline"] == "sft"
@@ -249,3 +253,31 @@ def test_status_and_verify_agree_that_all_is_well(run, cli, contents):
 def test_one_sealed_folder_can_be_verified(run, cli):
     (folder,) = run.glob("compare/*")
     assert "1 sealed folders" in cli("verify", folder).out
+
+
+def test_comparing_the_run_again_gives_its_own_comparison(run, comparison):
+    again = compare([run]).document
+    for key in ("scores", "estimates", "slices", "metrics"):
+        assert json.loads(json.dumps(again[key])) == [
+            row | {"signature": again[key][place]["signature"]} if key == "metrics" else row
+            for place, row in enumerate(comparison[key])
+        ]
+    assert again["mismatches"] == []
+
+
+def test_single_arms_of_the_run_make_a_smaller_family(run, comparison):
+    estimates = compare([f"{run}:sft", f"{run}:grpo"], metrics=["matched"]).estimates
+    (row,) = estimates.to_dict("records")
+    (published,) = [e for e in comparison["estimates"] if (e["a"], e["b"], e["metric"]) == ("sft", "grpo", "matched")]
+    assert row["value"] == published["value"]
+    assert row["p_value"] == row["p_adjusted"] == published["p_value"]
+    with pytest.raises(InputError, match="expected one of its arms, sft, ppo, grpo, gspo, dpo, got 'trpo'"):
+        compare([f"{run}:sft", f"{run}:trpo"])
+
+
+def test_a_run_that_is_not_finished_is_refused(copied):
+    _, run = copied
+    (folder,) = run.glob("compare/*")
+    folder.rename(run / "elsewhere")
+    with pytest.raises(InputError, match="the run is not finished"):
+        compare([run])

@@ -17,7 +17,8 @@ name: people
 base_policy: {data: stories260k-hf}
 sft: none
 tasks: [hh_rlhf]
-reward_model: {labels: preferences, pairs: 48, held_out: 24, epochs: 1, batch_size: 16}
+# not centred: what is measured are differences, and reading the training texts again takes as long as learning them
+reward_model: {labels: preferences, pairs: 48, held_out: 24, epochs: 1, batch_size: 16, centre: false}
 algorithms: [grpo]
 seeds: [0]
 budget: {completions: 128}

@@ -9,6 +9,7 @@ from rlbench.statistics import probability_of_improvement, share_of_prompts_impr
 def test_rliables_published_example():
     # rliable tests: x, y [run, task]; P(X > Y) averaged over the two tasks is 1/3
     x, y = np.array([[1, 2], [2, 2], [1, 1], [2, 1]]), np.array([[1, 1], [2, 2], [3, 3]])
+    assert probability_of_improvement(x, y) == pytest.approx(1 / 3)
     per_task = [probability_of_improvement(x[:, task], y[:, task]) for task in range(2)]
     assert np.mean(per_task) == pytest.approx(1 / 3)
 
@@ -29,6 +30,23 @@ def test_shares_of_prompts():
     assert share_of_prompts_improved(a, a) == (0.0, 0.0)
 
 
-def test_shapes_without_named_axes_are_refused():
-    with pytest.raises(InputError, match="one finite value per seed"):
-        probability_of_improvement(np.ones((2, 3)), np.ones(2))
+def test_means_that_differ_by_rounding_are_ties():
+    samples = np.array([0.1, 0.2, 0.3])
+    other = samples[::-1]
+    assert samples.mean() != other.mean()
+    assert share_of_prompts_improved(samples[None, None, :], other[None, None, :]) == (0.0, 0.0)
+    assert probability_of_improvement([samples.mean()], [other.mean()]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (np.ones((2, 3, 4)), np.ones((2, 3, 4)), "one finite value per seed"),
+        (np.ones(0), np.ones(2), "one finite value per seed"),
+        (np.ones((2, 3)), np.ones(2), "the same tasks in both arms, got 3 and 1"),
+        (np.array([1.0, np.nan]), np.ones(2), "'a': expected finite numbers, got nan at seed 1"),
+    ],
+)
+def test_shapes_without_named_axes_are_refused(a, b, message):
+    with pytest.raises(InputError, match=message):
+        probability_of_improvement(a, b)

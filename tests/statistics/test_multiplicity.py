@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -6,6 +8,8 @@ from rlbench.errors import InputError
 from rlbench.statistics import (
     at_confidence,
     benjamini_hochberg,
+    bootstrap_value,
+    family,
     holm,
     paired_difference,
     simultaneous_confidence,
@@ -67,3 +71,53 @@ def test_simultaneous_intervals_agree_with_bonferroni_adjusted_p_values():
     assert simultaneous_confidence(0.95, 1) == pytest.approx(0.95)
     with pytest.raises(InputError, match="at least 1"):
         simultaneous_confidence(0.95, 0)
+
+
+def estimates(count):
+    generator = np.random.default_rng(2)
+    a = generator.normal(0.5, 1.0, size=(count, 5, 20))
+    return [paired_difference(each, np.zeros_like(each), estimand="population") for each in a]
+
+
+def test_a_family_has_holms_p_and_bonferronis_intervals():
+    given = estimates(12)
+    found = family(given, confidence=0.9)
+    assert [each.estimate for each in found] == given
+    assert [each.p_adjusted for each in found] == holm([each.p_value for each in given]).tolist()
+    for each in found:
+        low, high = at_confidence(each.estimate, simultaneous_confidence(0.9, 12))
+        assert (each.low, each.high) == pytest.approx((low, high))
+        if each.low > 0 or each.high < 0:  # Holm rejects all that the intervals do
+            assert each.p_adjusted <= 0.1
+
+
+def test_a_family_of_one_is_the_estimate_and_of_none_nothing():
+    (alone,) = family(estimates(1))
+    assert (alone.p_adjusted, alone.low, alone.high) == pytest.approx(
+        (alone.estimate.p_value, alone.estimate.low, alone.estimate.high)
+    )
+    assert family([]) == []
+
+
+def test_an_interval_that_has_collapsed_stays_so_in_a_family():
+    same = np.random.default_rng(3).normal(size=(3, 5))
+    found = family([paired_difference(same, same), *estimates(2)])[0]
+    assert (found.low, found.high, found.p_adjusted) == (0.0, 0.0, 1.0)
+
+
+def test_thousands_of_metrics_take_no_time():
+    given = estimates(20) * 250
+    start = time.process_time()
+    found = family(given)
+    assert time.process_time() - start < 1.0  # about .02 s
+    assert len(found) == 5_000
+    assert min(each.p_adjusted for each in found) == pytest.approx(min(each.p_value for each in given) * 5_000)
+
+
+def test_the_value_of_one_arm_is_no_member_of_a_family():
+    sums = np.random.default_rng(4).random((4, 10, 1))
+    alone = bootstrap_value(sums, lambda total: total[..., 0])
+    with pytest.raises(InputError, match=r"estimate without a p-value at position 1 \(1 in all\)"):
+        family([*estimates(1), alone])
+    with pytest.raises(InputError, match="between 0 and 1"):
+        family(estimates(1), confidence=95)

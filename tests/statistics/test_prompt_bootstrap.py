@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from rlbench.errors import InputError
 from rlbench.statistics import bootstrap_difference, bootstrap_value, draw_resamples, paired_difference
@@ -137,6 +138,15 @@ def test_checkpoints_of_a_ratio_have_the_linearised_standard_error():
     ratio = y.sum() / x.sum()
     expected = np.std(y - ratio * x, ddof=1) / x.mean() / np.sqrt(len(x))
     assert bootstrap_value(stats, mean, estimand="checkpoints").standard_error == pytest.approx(expected, rel=0.03)
+
+
+def test_the_standard_error_of_a_skewed_mean_is_that_of_scipys_bootstrap():
+    values = np.array([10, 12, 12.5, 12.5, 13.9, 15, 21, 22, 23, 34, 50, 81, 89, 121, 134, 213])
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=9_999, rng=np.random.default_rng(0))
+    ours = bootstrap_value(counted(values[None, :]), mean, estimand="checkpoints")
+    # theirs is the plug-in one, with N for N − 1; two Monte-Carlo estimates of a sd, each ± .7 %
+    assert ours.standard_error == pytest.approx(theirs.standard_error * np.sqrt(16 / 15), rel=0.03)
+    assert ours.standard_error == pytest.approx(np.std(values, ddof=1) / 4, rel=0.02)
 
 
 def test_a_metric_is_computed_per_seed_and_then_averaged():

@@ -2,11 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from rlbench.errors import InputError
-from rlbench.statistics import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
-from rlbench.statistics.power import smallest_relabelling_p
+from rlbench.statistics import minimum_detectable_effect, paired_difference, seeds_needed, smallest_sign_flip_p, verdict
+from rlbench.statistics.power import seeds_to_pass, smallest_relabelling_p
 
 
 @pytest.mark.parametrize(("seeds", "effect"), [(3, 3.26), (4, 2.13), (5, 1.68), (8, 1.16), (10, 1.00), (20, 0.66)])
@@ -56,6 +56,35 @@ def test_seeds_that_do_not_vary_need_no_more_than_two():
     assert seeds_needed(0.01, 0.0) == 2
 
 
+@pytest.mark.parametrize(("margin", "difference"), [(1.0, 0.0), (1.5, -0.4), (0.0, 1.1)])
+def test_with_the_seeds_to_pass_a_gate_passes_as_often_as_promised(margin, difference):
+    seeds, runs = seeds_to_pass(margin, 1.0, difference), 1_500
+    generator = np.random.default_rng(0)
+
+    def passed(count):
+        differences = generator.normal(difference, 1.0, size=(runs, count, 1))
+        verdicts = [verdict(paired_difference(each, np.zeros_like(each)), margin) for each in differences]
+        return sum(each not in ("regressed", "inconclusive") for each in verdicts)
+
+    assert passed(seeds) >= stats.binom.ppf(0.0005, runs, 0.8)
+    assert passed(seeds - 1) <= stats.binom.ppf(0.9995, runs, 0.8)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 12, 300])
+def test_seeds_to_pass_are_the_fewest_of_the_noncentral_t(seeds):
+    critical = stats.t.ppf(0.95, seeds - 1)
+    shift = 1.0001 * optimize.brentq(lambda each: stats.nct.sf(critical, seeds - 1, each) - 0.8, 0.5, 9.0)
+    assert seeds_to_pass(shift / seeds**0.5, 1.0) == seeds
+    assert seeds_to_pass(2.0 * shift / seeds**0.5, 4.0, 2.0 * shift / seeds**0.5) == seeds
+
+
+def test_no_number_of_seeds_passes_a_loss_at_or_beyond_the_margin():
+    assert seeds_to_pass(0.1, 1.0, -0.1) is None
+    assert seeds_to_pass(0.1, 1.0, -0.2) is None
+    assert seeds_to_pass(0.0, 1.0) is None
+    assert seeds_to_pass(0.1, 0.0) == 2
+
+
 def test_smallest_p_values():
     assert [smallest_sign_flip_p(seeds) for seeds in (1, 3, 5, 6)] == [1.0, 0.25, 0.0625, 0.03125]
     reference = stats.permutation_test(
@@ -73,6 +102,8 @@ def test_smallest_p_values():
         (lambda: seeds_needed(0.0, 1.0), "other than zero"),
         (lambda: seeds_needed(1.0, -1.0), "zero or more"),
         (lambda: smallest_sign_flip_p(0), "at least 1"),
+        (lambda: seeds_to_pass(-0.1, 1.0), "margin of zero or more"),
+        (lambda: seeds_to_pass(0.1, -1.0), "zero or more"),
     ],
 )
 def test_bad_input_is_explained(call, message):

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlbench.statistics.signflip import mcnemar_p, sign_flip_p, smallest_prompt_p
+from rlbench.errors import InputError
+from rlbench.seeding import stream
+from rlbench.statistics import sign_flip_p, signflip, smallest_sign_flip_p
+from rlbench.statistics.signflip import mcnemar_p, smallest_prompt_p
+
+BYTES = np.random.default_rng(0).integers(0, 256, size=(64, 9_999), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -60,6 +65,40 @@ def test_p_is_deterministic_and_never_zero():
     differences = np.random.default_rng(3).normal(10.0, 1.0, size=500)
     assert sign_flip_p(differences) == sign_flip_p(differences) == smallest_prompt_p(500) == 1e-4
     assert sign_flip_p(np.full(12, 1.0)) == smallest_prompt_p(12) == 2 / 2**12
+
+
+def test_over_seeds_it_cannot_show_more_than_their_number_allows():
+    for seeds in (3, 5, 6):
+        by_seed = np.arange(1.0, seeds + 1)
+        assert sign_flip_p(by_seed) == smallest_sign_flip_p(seeds)
+
+
+@pytest.mark.parametrize("count", [13, 16, 301, 500])
+def test_looked_up_flips_are_those_that_the_random_bits_say(count, monkeypatch):
+    differences = np.random.default_rng(count).normal(0.05, 1.0, count)
+    monkeypatch.setattr(signflip, "_random_bytes", lambda groups: [BYTES[:groups]])
+    flips = np.unpackbits(BYTES[: (count + 7) // 8].T, axis=1, count=count)
+    sums = np.where(flips == 1, -differences, differences).sum(axis=1)
+    extreme = (np.abs(sums) >= abs(differences.sum()) - 1e-9).sum()
+    assert sign_flip_p(differences) == (1 + extreme) / 10_000
+
+
+@pytest.mark.parametrize("count", [100, 3_000])
+def test_random_bits_are_fixed_and_fair_in_one_chunk_or_several(count):
+    groups = (count + 7) // 8
+    chunks = list(signflip._random_bytes(groups))
+    assert (len(chunks) > 1) == (count == 3_000)
+    drawn = np.concatenate(chunks, axis=1)
+    assert drawn.shape == (groups, 9_999)
+    stream_of_bytes = stream("statistics", "sign flips").bytes(groups * 9_999)
+    assert drawn.T.tobytes() == stream_of_bytes
+    assert np.unpackbits(drawn).mean() == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(drawn.size * 8))
+
+
+@pytest.mark.parametrize("bad", [[], [[1.0, 2.0]], [1.0, np.nan], [np.inf]])
+def test_bad_differences_are_explained(bad):
+    with pytest.raises(InputError, match="a list of finite differences, one per pair"):
+        sign_flip_p(bad)
 
 
 @pytest.mark.parametrize(("gains", "losses"), [(0, 0), (1, 0), (5, 5), (12, 3), (40, 61)])
