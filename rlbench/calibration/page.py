@@ -232,11 +232,12 @@ def _limits(results: Results) -> Iterator[str]:
         ## Where it does not hold
 
         **The rule: with fewer than about ten prompts on which the arms differ, trust no interval over prompts**
-        (`checkpoints`, `population`), and with single samples of few prompts near the ceiling none at all. Near the
-        ceiling nearly all prompts are answered by both arms; the few that differ mostly differ in one direction, and
-        an interval around so skewed a mean is too short. `rlbench compare` says so when it happens. These designs are
-        chosen by rule, whether they hold or not: 20 prompts at accuracy .95 with a true difference, and all of
-        accuracy .977, where one answer in 43 is wrong.
+        (`checkpoints`, `population`), and near the ceiling take more prompts and samples than 20 and 1. There nearly
+        all prompts are answered by both arms; the few that differ mostly differ in one direction, and an interval
+        around so skewed a mean is too short. The means of 3 seeds with one sample of each prompt are so coarse that
+        their spread says little. `rlbench compare` says so when few prompts differ. These designs are chosen by rule,
+        whether they hold or not: at accuracy .95 those with 20 prompts and a true difference (`recipe`: and single
+        samples), and all at accuracy .977, where one answer in 43 is wrong.
         """
     )
     for name in ESTIMANDS:

@@ -10,6 +10,7 @@ from rlbench.artifacts.files import explain_disk_errors, make_folder
 from rlbench.artifacts.run_folder import environment
 from rlbench.artifacts.sealing import remove, seal
 from rlbench.comparison import compare
+from rlbench.comparison.baseline import find_source
 from rlbench.errors import InputError
 from rlbench.rendering.report import Report
 from rlbench.rendering.slice_text import render_slices
@@ -28,14 +29,20 @@ def compare_sources(
     confidence: float,
     replicates: int,
     slices: bool,
+    store: Path,
 ) -> None:
     """Compare the sources, print the result and, if asked, write comparison.json and the report."""
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already and is never overwritten; choose another --out")
     comparison = compare(
-        sources, estimand=estimand, metrics=metrics, primary=primary, margin=dict(map(_margin, margins)),
-        confidence=confidence, replicates=replicates,
-    ).document  # fmt: skip
+        [find_source(source, store) for source in sources],
+        estimand=estimand,
+        metrics=metrics,
+        primary=primary,
+        margin=dict(map(_margin, margins)),
+        confidence=confidence,
+        replicates=replicates,
+    ).document
     print(render_terminal(comparison))
     if slices:
         print(render_slices(comparison["slices"]))
@@ -46,6 +53,7 @@ def compare_sources(
     options += [word for margin in margins for word in ("--margin", margin)]
     options += ["--confidence", f"{confidence:g}"] if confidence != 0.95 else []
     options += ["--replicates", str(replicates)] if replicates != 10_000 else []
+    options += ["--store", str(store)] if store != Path("baselines") else []
     reproduce = shlex.join(["rlbench", "compare", *sources, *options, "--out", str(out)])
     with explain_disk_errors(out):
         make_folder(out.parent)

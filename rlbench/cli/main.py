@@ -149,11 +149,12 @@ def compare(
     slices: Annotated[
         bool, typer.Option("--slices", help="Print the differences by slice of the prompts, too.")
     ] = False,
+    store: Store = Path("baselines"),
 ) -> None:
     """Compare arms pairwise, paired by prompt and seed where they match; the difference is later minus earlier."""
     from rlbench.cli.compare import compare_sources
 
-    compare_sources(sources, out, estimand, metric, primary, margin or [], confidence, replicates, slices)
+    compare_sources(sources, out, estimand, metric, primary, margin or [], confidence, replicates, slices, store)
 
 
 @app.command()

@@ -12,6 +12,8 @@ Differences are a − b.
 """
 
 from rlbench.statistics.bootstrap import bootstrap_difference, bootstrap_value
+from rlbench.statistics.bradley_terry import BradleyTerry, Preferences, bradley_terry, preferences_from_scores
+from rlbench.statistics.components import Components, variance_components
 from rlbench.statistics.effect import probability_of_improvement, share_of_prompts_improved
 from rlbench.statistics.estimate import Estimand, Estimate, at_confidence
 from rlbench.statistics.interquartile import (
@@ -24,23 +26,31 @@ from rlbench.statistics.interquartile import (
 from rlbench.statistics.jackknife import jackknife_difference
 from rlbench.statistics.multiplicity import Adjusted, benjamini_hochberg, family, holm, simultaneous_confidence
 from rlbench.statistics.paired import paired_difference
-from rlbench.statistics.power import minimum_detectable_effect, seeds_needed, smallest_sign_flip_p
+from rlbench.statistics.power import minimum_detectable_effect, seeds_needed, seeds_to_pass, smallest_sign_flip_p
+from rlbench.statistics.ranking import PairTest, rank_intervals, tie_classes
 from rlbench.statistics.relabelling import relabelling_p
 from rlbench.statistics.resamples import Resamples, draw_resamples
-from rlbench.statistics.signflip import sign_flip_p
+from rlbench.statistics.sequential import Look, judge_look, looks
+from rlbench.statistics.signflip import mcnemar_p, sign_flip_p
 from rlbench.statistics.verdict import Verdict, verdict
 
 __all__ = [
     "Adjusted",
+    "BradleyTerry",
+    "Components",
     "Estimand",
     "Estimate",
+    "Look",
+    "PairTest",
     "PerformanceProfile",
+    "Preferences",
     "Resamples",
     "Verdict",
     "at_confidence",
     "benjamini_hochberg",
     "bootstrap_difference",
     "bootstrap_value",
+    "bradley_terry",
     "draw_resamples",
     "family",
     "holm",
@@ -48,15 +58,23 @@ __all__ = [
     "interquartile_estimate",
     "interquartile_mean",
     "jackknife_difference",
+    "judge_look",
+    "looks",
+    "mcnemar_p",
     "minimum_detectable_effect",
     "paired_difference",
     "performance_profile",
+    "preferences_from_scores",
     "probability_of_improvement",
+    "rank_intervals",
     "relabelling_p",
     "seeds_needed",
+    "seeds_to_pass",
     "share_of_prompts_improved",
     "sign_flip_p",
     "simultaneous_confidence",
     "smallest_sign_flip_p",
+    "tie_classes",
+    "variance_components",
     "verdict",
 ]
