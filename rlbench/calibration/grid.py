@@ -23,7 +23,8 @@ FEW_SEEDS = "4 seeds or fewer"
 NOISE = "noise dominates"
 WELCH = "Welch with 3 or 4 seeds"
 REASONS = {
-    rows.DISCRETE: "single samples or scores near the ceiling are so coarse that a test cannot spend all of its 5 %",
+    rows.DISCRETE: "right and wrong answers leave a test too few values for all of its 5 %, with single samples, "
+    "few prompts or high accuracy",
     rows.HEAVY: "heavy tails make a t test cautious",
     FEW_SEEDS: "with at most 4 seeds the scarcer of seeds and prompts sets the degrees of freedom of `population`",
     NOISE: "seeds and prompts hardly vary of themselves, and `population` takes the larger of two noisy variances",
@@ -101,7 +102,8 @@ def _checkpoints() -> Iterator[Cell]:
     for prompts in SEEDS:
         for row in _usual(prompts):
             for seeds in (1, 3, 5):
-                yield _cell(row, "checkpoints", seeds, ClosedForm("checkpoints"), row.cautious)
+                few_values = rows.DISCRETE if row.family == "binary" and prompts == 20 else ""
+                yield _cell(row, "checkpoints", seeds, ClosedForm("checkpoints"), row.cautious or few_values)
         for row in rows.ratio(prompts):
             for seeds in (1, 5):
                 yield _cell(row, "checkpoints", seeds, Bootstrapped("checkpoints"), "")

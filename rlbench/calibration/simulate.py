@@ -12,8 +12,10 @@ from functools import partial
 
 from tqdm import tqdm
 
-from rlbench.calibration.cells import Cell, Measured
+from rlbench.calibration.cells import PUBLISHED, Cell, Measured
 from rlbench.seeding import stream
+
+AGAIN = 10
 
 
 def measure(cells: Sequence[Cell], runs: int, workers: int | None = None) -> list[Measured]:
@@ -29,8 +31,18 @@ def measure(cells: Sequence[Cell], runs: int, workers: int | None = None) -> lis
 
 
 def measure_cell(cell: Cell, runs: int) -> Measured:
-    """Try one cell `runs` times, from the stream of its name."""
-    counts = cell.trial.count(stream("calibration", cell.name), runs)
+    """Try one cell `runs` times, from the stream of its name.
+
+    From `PUBLISHED` runs on, a cell outside of its band is measured anew, with `AGAIN` times the runs and other random
+    numbers, and that counts: among hundreds of cells chance alone pushes some over a border that they are close to.
+    """
+    measured = _measured(cell, runs, cell.name)
+    again = runs >= PUBLISHED and bool(measured.outside)
+    return _measured(cell, AGAIN * runs, f"{cell.name}/again") if again else measured
+
+
+def _measured(cell: Cell, runs: int, name: str) -> Measured:
+    counts = cell.trial.count(stream("calibration", name), runs)
     return Measured(cell.section, cell.family, cell.design, cell.seeds, cell.bands, cell.note, runs, dict(counts))
 
 

@@ -46,13 +46,21 @@ def test_neither_workers_nor_other_cells_change_what_a_cell_finds():
     assert together[0].counts != together[1].counts
 
 
+def test_a_published_cell_outside_of_its_band_is_measured_anew_on_other_numbers(monkeypatch):
+    monkeypatch.setattr("rlbench.calibration.simulate.PUBLISHED", 200)
+    inside, outside = measure([cell(3), cell(3, Band(0.5, 0.6))], 200, workers=1)
+    assert (inside.runs, outside.runs) == (200, 2_000)
+    assert outside.counts["missed"] != 10 * inside.counts["missed"]
+    assert measure([cell(3, Band(0.5, 0.6))], 199, workers=1)[0].runs == 199
+
+
 def test_the_page_and_its_numbers_are_written_and_read_again(two_cells, tmp_path, capsys):
     assert calibrate(200, False, 1, tmp_path, None, None) == 0
     results = read_results(tmp_path / "calibration" / "calibration.json")
     assert results.runs == 200
     assert [each.seeds for each in results.cells] == [3, 5]
     page = (tmp_path / "calibration.md").read_text()
-    assert "2 designs with a band, 200 simulated experiments each: all of them lie inside" in page
+    assert "2 designs with a band, 200 simulated experiments each: all lie inside" in page
     for each in results.cells:
         assert f"{each.rate('rejected'):.3f}".removeprefix("0") in page
     assert (tmp_path / "calibration" / "recipe.svg").read_text().startswith("<?xml")
@@ -65,8 +73,8 @@ def test_a_rate_outside_of_its_band_is_named_and_gives_exit_code_one(monkeypatch
     monkeypatch.setattr(grid, "grid", lambda: [cell(3, Band(0.5, 0.6))])
     assert calibrate(200, False, 1, tmp_path, None, None) == 1
     page = (tmp_path / "calibration.md").read_text()
-    assert "**1 lie outside of their bands**" in page
-    assert "outside: recipe, balanced, 20, 0, 3 seeds: missed" in page
+    assert "200 simulated experiments each: 1 outside of their bands" in page
+    assert "outside: `recipe`, balanced, prompts 20, difference 0, 3 seeds: missed" in page
     assert "outside: recipe, balanced" in capsys.readouterr().err
 
 
