@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rlbench.artifacts.files import read_json
-from rlbench.artifacts.sealing import verify
-from rlbench.comparison.baseline import save_baseline, stored
+from rlbench.comparison.baseline import find_source, read_manifest, save_baseline, stored
 from rlbench.comparison.sources import read_source
-from rlbench.errors import InputError
+from rlbench.errors import CorruptArtifact, InputError, RlbenchError
 from rlbench.rendering.text import plural, visible
 
 
 def save(name: str, source: str, store: Path) -> None:
     """Copy the arms of a run, score folder or other baseline to the store, with their noise, and print it."""
-    folder = save_baseline(store, name, read_source(source), source)
+    folder = save_baseline(store, name, read_source(find_source(source, store)), source)
     print(_described(folder))
     print(f"Saved: {folder}")
 
@@ -26,21 +25,28 @@ def show(name: str | None, store: Path) -> None:
 
     Raises:
         InputError: there is none of that name.
-        CorruptArtifact: it is damaged.
+        CorruptArtifact: it is damaged, or one of the store is.
     """
     known = stored(store)
     if name is None:
         if not known:
             print(f"No baseline in {store}; `rlbench baseline save NAME RUN` keeps one")
+        unusable = []
         for each in known:
-            config = verify(store / each)["config"]
-            print(f"{each:24}  {visible(', '.join(config['arms']))}  (from {visible(config['source'])})")
+            try:
+                config = read_manifest(store / each)["config"]
+                print(f"{each:24}  {visible(', '.join(config['arms']))}  (from {visible(config['source'])})")
+            except RlbenchError as error:
+                unusable.append(each)
+                print(f"{each:24}  cannot be used: {visible(str(error))}")
+        if unusable:
+            raise CorruptArtifact(f"{store}: {', '.join(unusable)} cannot be used; save again, or remove the folder")
         return
     if name not in known:
         raise InputError(
             f"baseline {name!r}: expected one of {', '.join(known) or 'none'} in {store}; correct the name"
         )
-    verify(store / name)
+    read_manifest(store / name)
     print(_described(store / name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,12 +35,16 @@ def compare_sources(
     """Compare the sources, print the result and, if asked, write comparison.json and the report."""
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already and is never overwritten; choose another --out")
+    declared = [_margin(text) for text in margins]
+    twice = [name for name, count in Counter(name for name, _ in declared).items() if count > 1]
+    if twice:
+        raise InputError(f"--margin: {twice[0]} is given twice; declare one margin for each metric")
     comparison = compare(
         [find_source(source, store) for source in sources],
         estimand=estimand,
         metrics=metrics,
         primary=primary,
-        margin=dict(map(_margin, margins)),
+        margin=dict(declared),
         confidence=confidence,
         replicates=replicates,
     ).document

@@ -162,7 +162,9 @@ def regress(
     baseline: Annotated[
         str, typer.Option("--baseline", help="Run, RUN:ARM, score folder, or a saved baseline's name.")
     ],
-    candidate: Annotated[str, typer.Option("--candidate", help="The same, of what is new.")],
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", help="The same, of what is new; not needed to print a gate's template.")
+    ] = None,
     gate: Annotated[Path | None, typer.Option("--gate", help="Margins per metric (YAML).")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for all of the files below.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="File for JUnit XML.")] = None,
@@ -239,9 +241,12 @@ def plan(
         typer.Option("--arm", help="Arm of the pilot: twice for two arms, once for two arms like this one."),
     ] = None,
     comparisons: Annotated[
-        int, typer.Option(min=1, help="Differences that will be tested together; they share the error rate.")
+        int,
+        typer.Option(min=1, max=1_000_000, help="Differences that will be tested together; they share the error rate."),
     ] = 1,
-    prompts: Annotated[int | None, typer.Option(min=2, help="Prompts that there are; the pilot's by default.")] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=2, max=10_000_000, help="Prompts that there are; the pilot's by default.")
+    ] = None,
     seconds_per_seed: Annotated[
         float | None, typer.Option(help="To train one seed of all arms; measured in the pilot by default.")
     ] = None,
@@ -252,13 +257,14 @@ def plan(
         float | None, typer.Option(help="Seconds to spend on as much power as possible, not on --power at least cost.")
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="File for the plan as JSON.")] = None,
+    store: Store = Path("baselines"),
 ) -> None:
     """Say how many seeds, prompts and samples will show an effect, from what a pilot experiment varied."""
     from rlbench.cli.plan import plan
 
     plan(
         pilot, effect, margin, power, estimand, task, metric, arm or [], comparisons, prompts, seconds_per_seed,
-        seconds_per_completion, budget, json,
+        seconds_per_completion, budget, json, store,
     )  # fmt: skip
 
 
@@ -339,5 +345,8 @@ def main() -> None:
     try:
         app()
     except RlbenchError as error:
-        print(f"rlbench: {error}", file=sys.stderr)
+        from rlbench.rendering.text import visible
+
+        # Names out of a folder may hold escape codes; each line of the message stays a line.
+        print("\n".join(map(visible, f"rlbench: {error}".split("\n"))), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rlbench.comparison.baseline import find_source
 from rlbench.comparison.pilot import Pilot, read_pilot
 from rlbench.errors import InputError
 from rlbench.rendering.plan import render_plan
@@ -47,24 +49,26 @@ def plan(
     seconds_per_completion: float | None,
     budget: float | None,
     json: Path | None,
+    store: Path,
 ) -> None:
     """Print the plan and write the JSON file if asked for.
 
     Args:
-        pilot: what `read_source` reads.
-        effect: difference to find, two-sided at .05; or None, where `margin` is given.
-        margin: of a gate that should pass when nothing changed, at a 90 % interval.
+        pilot: what `read_source` reads, or the name of a saved baseline.
+        effect: above zero: difference to find, two-sided at .05; or None, where `margin` is given.
+        margin: above zero: of a gate that should pass when nothing changed, at a 90 % interval.
         power: how often it should be found, or pass.
         estimand: of the designs; the seeds needed are shown for both.
         task: where the pilot has several.
         metric: the task's primary one by default.
         arms: one or two names; see `read_pilot`.
-        comparisons: differences that share the error rate; each is planned at .05 divided by it.
+        comparisons: differences that share the error rate; each is planned at .05 divided by it. 1 for a gate.
         prompts: prompts that there are; the pilot's by default.
         seconds_per_seed: training, all arms together; measured in the pilot by default.
         seconds_per_completion: sampling and scoring one completion of every arm; the same.
         budget: seconds in which to reach the most power, instead of a power at the least cost.
         json: file for everything that is printed.
+        store: folder of the saved baselines.
 
     Raises:
         InputError: an option is wrong, or the pilot cannot be planned from.
@@ -73,8 +77,19 @@ def plan(
         raise InputError(
             "plan: expected either --effect or --margin; say which difference matters, as in --effect 0.03"
         )
-    found = read_pilot(pilot, task, metric, arms)
-    goal = Goal(effect or margin or 0.0, power, 0.05 / comparisons, estimand, one_sided=margin is not None)
+    if margin is not None and comparisons > 1:
+        raise InputError(
+            f"plan: expected --margin without --comparisons, got --comparisons {comparisons}: a gate judges each check "
+            f"by its own 90 % interval, however many there are; leave --comparisons out"
+        )
+    for name, value in (
+        ("--effect", effect), ("--margin", margin), ("--budget", budget),
+        ("--seconds-per-completion", seconds_per_completion),
+    ):  # fmt: skip
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"plan: expected {name} to be a number above zero, got {value}; give one, or leave it out")
+    found = read_pilot(find_source(pilot, store), task, metric, arms)
+    goal = Goal(effect or margin or math.nan, power, 0.05 / comparisons, estimand, one_sided=margin is not None)
     limits = Limits(
         prompts or found.components.prompts, found.components.samples if found.components.confounded else None
     )
@@ -101,7 +116,7 @@ def _costs(pilot: Pilot, per_seed: float | None, per_completion: float | None) -
 
 def _document(pilot: Pilot, goal: Goal, limits: Limits, costs: Costs | None, budget: float | None) -> dict[str, Any]:
     components = pilot.components
-    own = Design(components.seeds, components.prompts, components.samples)
+    own = Design(components.seeds, limits.prompts, components.samples)
     curve = []
     for seeds in CURVE:
         curve.append(_design(components, replace(own, seeds=seeds), goal, costs))
@@ -113,7 +128,8 @@ def _document(pilot: Pilot, goal: Goal, limits: Limits, costs: Costs | None, bud
             "name": pilot.metric.name, "unit": pilot.metric.unit, "higher_is_better": pilot.metric.higher_is_better,
         },
         "arms": list(pilot.arms),
-        "pilot": asdict(own),
+        "pilot": asdict(replace(own, prompts=components.prompts)),
+        "evaluation": {"prompts": own.prompts, "samples": own.samples},
         "notes": list(pilot.notes),
         "goal": asdict(goal),
         "limits": asdict(limits),
@@ -152,7 +168,7 @@ def _shares(variances: Variances, design: Design, estimand: str) -> dict[str, fl
 
 
 def _needed(components: Components, own: Design, goal: Goal) -> dict[str, Any]:
-    """Seeds needed and effect found with the pilot's evaluation, for one estimand."""
+    """Seeds needed, and the effect that as many seeds as the pilot's find, for one estimand."""
     seeds = [
         seeds_for(each, own.prompts, own.samples, goal)
         for each in (components.variances, *plausible_variances(components, own, goal))

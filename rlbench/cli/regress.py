@@ -25,7 +25,7 @@ JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 def regress(
     baseline: str,
-    candidate: str,
+    candidate: str | None,
     gate: Path | None,
     out: Path | None,
     junit: Path | None,
@@ -35,10 +35,10 @@ def regress(
 ) -> int:
     """Print the verdicts, write what was asked for, and return the exit code: 0 pass, 1 regressed, 3 inconclusive.
 
-    Without a gate a template for one is printed instead.
+    Without a gate a template for one is printed instead, for which no candidate is needed.
 
     Raises:
-        InputError: a folder, name or gate is wrong, no gate was given, or a file cannot be written.
+        InputError: a folder, name or gate is wrong, no gate or candidate was given, or a file cannot be written.
     """
     if out is not None and out.exists():
         raise InputError(f"{out}: exists already and is never overwritten; choose another --out")
@@ -51,6 +51,8 @@ def regress(
             "regress: expected --gate gate.yaml: a margin has to be declared before the candidate is looked at; a "
             "template for the baseline is printed above: keep what you can tolerate"
         )
+    if candidate is None:
+        raise InputError("regress: expected --candidate: the run, score folder or saved baseline to judge")
     new = read_source(find_source(candidate, store))
     sources = {"baseline": baseline, "candidate": candidate, "gate": str(gate)}
     regression = judge(old, new, checked) | {"sources": sources}

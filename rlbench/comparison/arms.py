@@ -49,4 +49,6 @@ class Arm:
     usage: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     shared: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The algorithm and its options, where they are known."""
     fingerprint: str = ""

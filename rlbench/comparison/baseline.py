@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from rlbench.artifacts.files import explain_disk_errors, hash_json, make_folder, read_json, write_json
+from rlbench.artifacts.files import explain_disk_errors, hash_json, read_json, write_json
 from rlbench.artifacts.run_folder import environment
 from rlbench.artifacts.sealing import MANIFEST, remove, seal, verify
 from rlbench.artifacts.tables import read_table, write_table
@@ -37,7 +37,7 @@ def save_baseline(store: Path, name: str, arms: Sequence[Arm], source: str) -> P
     """Seal the arms as `store`/`name` and return the folder; `source` is what the user called them.
 
     Raises:
-        InputError: the name is not one, or is taken.
+        InputError: the name is not one, or is taken, or the store cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -47,12 +47,14 @@ def save_baseline(store: Path, name: str, arms: Sequence[Arm], source: str) -> P
     if folder.exists():
         raise InputError(f"{folder}: exists already and is never overwritten; choose another name or remove it")
     identity = [_identity(arm) for arm in arms]
-    with explain_disk_errors(store):
-        make_folder(store)
-        draft = store / f".{name}.draft"
+    draft = store / f".{name}.draft"
+    try:
         remove(draft)
         (draft / "scores").mkdir(parents=True)
         (draft / "samples").mkdir()
+    except OSError as error:
+        raise InputError(f"{store}: cannot hold a baseline ({error}); choose another folder with --store") from error
+    with explain_disk_errors(store):
         write_json(draft / "identity.json", identity)
         write_json(draft / "noise.json", noise_rows(arms))
         for place, arm in enumerate(arms):
@@ -72,6 +74,17 @@ def read_baseline(folder: Path) -> list[Arm]:
         InputError: it was written by a newer rlbench.
         CorruptArtifact: it is damaged.
     """
+    read_manifest(folder)
+    return [_arm(folder, place, identity) for place, identity in enumerate(read_json(folder / "identity.json"))]
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Check every byte of a baseline and return its manifest.
+
+    Raises:
+        InputError: it was written by a newer rlbench.
+        CorruptArtifact: it is damaged or no baseline.
+    """
     manifest = verify(folder)
     if manifest.get("stage") != STAGE:
         raise CorruptArtifact(f"{folder}: expected a saved baseline, got a folder of stage {manifest.get('stage')!r}")
@@ -80,14 +93,14 @@ def read_baseline(folder: Path) -> list[Arm]:
             f"{folder}: expected a baseline of version {VERSION}, got {manifest['versions']['stage']}; save it "
             f"again with this rlbench"
         )
-    return [_arm(folder, place, identity) for place, identity in enumerate(read_json(folder / "identity.json"))]
+    return manifest
 
 
 def find_source(text: str, store: Path) -> str:
-    """What `read_source` takes for a name of a saved baseline, NAME:ARM included; any other text as it is.
+    """What `read_source` takes for a name of a saved baseline, NAME:ARM included; a path as it is.
 
     Raises:
-        InputError: the text is both a baseline's name and a path.
+        InputError: the text is both a baseline's name and a path, or it could be a name but is neither.
     """
     if Path(text).exists():
         if (
@@ -100,6 +113,12 @@ def find_source(text: str, store: Path) -> str:
     for name, arm in ((text, ""), text.rpartition(":")[::2]):
         if _NAME.fullmatch(name) and (store / name / MANIFEST).is_file():
             return f"{store / name}:{arm}" if arm else str(store / name)
+    name = text.rpartition(":")[0] or text
+    if _NAME.fullmatch(name) and not Path(name).exists():
+        raise InputError(
+            f"{text}: expected the folder of a finished run, a folder that `rlbench score` wrote, or a saved baseline; "
+            f"there is none of them, and the baselines in {store} are: {', '.join(stored(store)) or 'none'}"
+        )
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rlbench.stages.estimates import Design, TaskComparison
 from rlbench.stages.findings import by_severity, finding
 from rlbench.stages.sighting import Severity
 from rlbench.statistics import Estimand
+from rlbench.statistics.estimate import check_confidence
 
 _SEVERITY: Mapping[str, Severity] = {
     "shared": "warning",
@@ -36,6 +37,8 @@ _SEVERITY: Mapping[str, Severity] = {
     "seeds": "info",
     "metric": "info",
     "task": "info",
+    "arm": "info",
+    "options": "info",
     "environment": "info",
 }
 
@@ -107,7 +110,8 @@ def compare(
     if not texts:
         raise InputError("compare: expected at least one folder, got none")
     read = read_sources(texts)
-    pairs = pairs_of(read, [[arm.name.rpartition("/")[2] for arm in arms] for arms in read])
+    check_confidence(confidence)
+    pairs, unpaired = pairs_of(read, [[arm.name.rpartition("/")[2] for arm in arms] for arms in read])
     if not pairs:
         raise InputError(
             f"compare: expected at least two arms, the baseline first, got only "
@@ -117,8 +121,9 @@ def compare(
         pairs, estimand=estimand, metrics=metrics, primary=primary, margin=margin or {}, confidence=confidence,
         replicates=replicates,
     )  # fmt: skip
-    arms = _in_pairs(pairs)
-    return Comparison(_document(texts, arms, estimated))
+    _check_margins(margin or {}, estimated.parts)
+    estimated = replace(estimated, mismatches=[*unpaired, *estimated.mismatches])
+    return Comparison(_document(texts, _in_pairs(pairs), estimated, margin or {}))
 
 
 def estimate_arms(
@@ -160,7 +165,21 @@ def estimate_arms(
     return Estimated(parts, samples, mismatches)
 
 
-def _document(texts: Sequence[str], arms: Sequence[Arm], estimated: Estimated) -> dict[str, Any]:
+def _check_margins(margin: Mapping[str, float], parts: Sequence[Part]) -> None:
+    directions = {metric.name: metric.higher_is_better for design, _ in parts for metric in design.metrics}
+    for name in margin:
+        if name not in directions:
+            raise InputError(f"margin: expected a metric that is compared ({', '.join(directions)}), got {name!r}")
+        if directions[name] is None:
+            raise InputError(
+                f"margin: {name!r} is a monitor without a better side; expected one of "
+                f"{', '.join(known for known, better in directions.items() if better is not None)}"
+            )
+
+
+def _document(
+    texts: Sequence[str], arms: Sequence[Arm], estimated: Estimated, margin: Mapping[str, float]
+) -> dict[str, Any]:
     first = {task: scores for arm in reversed(arms) for task, scores in arm.tasks.items()}
     signature = "|".join(f"task:{name}@{each.data[:8]}|split:{each.split}" for name, each in first.items())
     of_files = all(arm.kind == "completions" for arm in arms)
@@ -180,7 +199,17 @@ def _document(texts: Sequence[str], arms: Sequence[Arm], estimated: Estimated) -
         "kind": "completions" if of_files else "arms",
         "seeds": None if of_files else sorted({seed for arm in arms for seed in arm.seeds}),
         "baseline": arms[0].name,
-        "arms": [{"name": arm.name, "kind": arm.kind, "fingerprint": arm.fingerprint} for arm in arms],
+        "arms": [
+            {
+                "name": arm.name,
+                "kind": arm.kind,
+                "fingerprint": arm.fingerprint,
+                "seeds": None if arm.kind == "completions" else list(arm.seeds),
+                "tasks": list(arm.tasks),
+            }
+            for arm in arms
+        ],
+        "margin": dict(margin),
         "fingerprints": [],
         "budget": None,
         "mismatches": estimated.mismatches,

@@ -60,11 +60,14 @@ def needed(
     """How many seeds (prompts for `checkpoints`) decide four times out of five: if nothing is lost, and as observed.
 
     The last says what the observed difference would lead to if it were the true one: within the margin it passes,
-    beyond it it has to be shown at Holm's worst level for `tests` tests. None: no number does it. Unpaired seeds count
-    on either side, as if they were paired, which for few seeds asks for one or two too many.
+    beyond it it has to be shown at Holm's worst level for `tests` tests. None: no number does it. Seeds are
+    those on each side, in pairs or not: without pairs, t has more degrees of freedom, so that few of them are about one
+    too many.
     """
-    units = estimate.prompts if estimate.estimand == "checkpoints" else estimate.seeds
-    sd = estimate.standard_error * math.sqrt(units)  # of one unit's difference
+    # of one prompt's difference, or of that between a seed of each side, however many seeds the sides have now
+    sd = estimate.seed_sd if estimate.estimand == "recipe" else estimate.standard_error * math.sqrt(estimate.prompts)
+    if sd is None:
+        raise ValueError("an estimate over seeds has their standard deviation")
     gain = {"higher": estimate.value, "lower": -estimate.value, "both": -abs(estimate.value)}[direction]
     # To stay inside on both sides four times out of five, one side may be missed only once in ten.
     power = (1 + POWER) / 2 if direction == "both" else POWER

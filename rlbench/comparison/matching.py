@@ -24,22 +24,47 @@ _SHARED = {
 _NAMED = 3
 
 
-def pairs_of(sources: Sequence[Sequence[Arm]], names: Sequence[Sequence[str]]) -> list[tuple[Arm, Arm]]:
-    """The pairs to compare, the earlier arm first.
+def pairs_of(
+    sources: Sequence[Sequence[Arm]], names: Sequence[Sequence[str]]
+) -> tuple[list[tuple[Arm, Arm]], list[Mismatch]]:
+    """The pairs to compare, the earlier arm first, and the arms that are in none.
 
-    Of one source, all pairs. Of several, like with like: arms that have the same name in two sources; if no name
-    occurs twice, every arm of a source with every arm of the others. `names` are what the sources call their arms.
+    Of one source, all pairs. Of two, like with like: arms that have the same name in both; if no name occurs in both,
+    every arm with every other. Of more, each two of them like that. A policy that two experiments share is not compared
+    with itself. `names` are what the sources call their arms.
     """
     if len(sources) == 1:
-        return list(itertools.combinations(sources[0], 2))
-    across = [
-        (a, b, name_a == name_b)
-        for (arms_a, names_a), (arms_b, names_b) in itertools.combinations(zip(sources, names, strict=True), 2)
-        for a, name_a in zip(arms_a, names_a, strict=True)
-        for b, name_b in zip(arms_b, names_b, strict=True)
-    ]
-    alike = [(a, b) for a, b, same in across if same]
-    return alike or [(a, b) for a, b, _ in across]
+        return list(itertools.combinations(sources[0], 2)), []
+    pairs, mismatches = list[tuple[Arm, Arm]](), list[Mismatch]()
+    for (arms_a, names_a), (arms_b, names_b) in itertools.combinations(zip(sources, names, strict=True), 2):
+        across = [
+            (a, b, name_a == name_b)
+            for a, name_a in zip(arms_a, names_a, strict=True)
+            for b, name_b in zip(arms_b, names_b, strict=True)
+        ]
+        alike = [(a, b) for a, b, same in across if same]
+        pairs += alike or [(a, b) for a, b, _ in across]
+    different = [(a, b) for a, b in pairs if not _same_policy(a, b)]
+    if different and len(different) < len(pairs):
+        shared = list(dict.fromkeys(arm.name for a, b in pairs if _same_policy(a, b) for arm in (a, b)))
+        mismatches.append(
+            _mismatch(
+                "arm", None, shared, f"{_listed(shared)} are the same policy and are not compared with each other"
+            )
+        )
+        pairs = different
+    used = {arm.name for pair in pairs for arm in pair} | {name for row in mismatches for name in row["arms"]}
+    left = [arm.name for arms in sources for arm in arms if arm.name not in used]
+    if left:
+        text = f"{_listed(left)}: not compared, no other source has an arm of that name; choose arms as FOLDER:ARM"
+        mismatches.append(_mismatch("arm", None, left, text))
+    return pairs, mismatches
+
+
+def _same_policy(a: Arm, b: Arm) -> bool:
+    """Whether both are the one SFT policy that two experiments share."""
+    policies = [{task: shared.get("sft") for task, shared in arm.shared.items()} for arm in (a, b)]
+    return a.kind == b.kind == "shared" and bool(a.shared) and policies[0] == policies[1]
 
 
 def declared(a: Arm, b: Arm, task: str) -> Pair:
@@ -103,7 +128,7 @@ def common_metrics(
         )
     chosen = primary or next(iter(primaries))
     kept, mismatches = list[Metric](), list[Mismatch]()
-    for name in wanted or known:
+    for name in dict.fromkeys(wanted or known):
         metric: Metric = load("metrics", name)
         reason = _unlike(metric, scores)
         if not reason:
@@ -120,10 +145,11 @@ def common_metrics(
 def circumstances(a: Arm, b: Arm, task: str, pair: Pair) -> list[Mismatch]:
     """In what two arms differ beside what they are compared for: seeds, runs that did not finish, shared policies."""
     found = []
+    both = f"{a.name} and {b.name}"
     if not pair.paired_seeds:
         text = (
-            f"seeds differ ({_listed(map(str, a.seeds))} against {_listed(map(str, b.seeds))}): they are not paired, "
-            f"and intervals are Welch's over all of them"
+            f"{both}: seeds differ ({_listed(map(str, a.seeds))} against {_listed(map(str, b.seeds))}): they are not "
+            f"paired"
         )
         found.append(_mismatch("seeds", task, [a.name, b.name], text))
     for arm in (a, b):
@@ -136,7 +162,7 @@ def circumstances(a: Arm, b: Arm, task: str, pair: Pair) -> list[Mismatch]:
     ours, theirs = a.shared.get(task, {}), b.shared.get(task, {})
     for key in dict.fromkeys([*ours, *theirs]):
         if ours and theirs and ours.get(key) != theirs.get(key):
-            text = f"the {_SHARED.get(key, key)} differs: the difference is not that of the arms alone"
+            text = f"{both}: not the same {_SHARED.get(key, key)}: the difference is not that of the arms alone"
             found.append(_mismatch("shared", task, [a.name, b.name], text))
     versions = [
         f"{key} {a.environment[key]} against {b.environment[key]}"
@@ -144,7 +170,14 @@ def circumstances(a: Arm, b: Arm, task: str, pair: Pair) -> list[Mismatch]:
         if key in b.environment and a.environment[key] != b.environment[key]
     ]
     if versions:
-        found.append(_mismatch("environment", task, [a.name, b.name], f"made with {', '.join(versions)}"))
+        found.append(_mismatch("environment", task, [a.name, b.name], f"{both}: made with {', '.join(versions)}"))
+    options = [
+        f"{key} {a.options.get(key)} against {b.options.get(key)}"
+        for key in dict.fromkeys([*a.options, *b.options])
+        if a.options.get(key) != b.options.get(key)
+    ]
+    if a.options and a.options.get("algorithm") == b.options.get("algorithm") and options:
+        found.append(_mismatch("options", task, [a.name, b.name], f"{both}: options differ: {', '.join(options)}"))
     return found
 
 
@@ -186,7 +219,7 @@ def _unlike(metric: Metric, scores: Mapping[str, TaskScores]) -> str:
     return ""
 
 
-def _mismatch(kind: str, task: str, arms: Sequence[str], text: str) -> Mismatch:
+def _mismatch(kind: str, task: str | None, arms: Sequence[str], text: str) -> Mismatch:
     return {"kind": kind, "task": task, "arms": list(arms), "text": text}
 
 

@@ -1,4 +1,4 @@
-"""Candidate − baseline for everything a gate names: which arms belong together, and what was measured on both."""
+"""Candidate − baseline for everything a gate names: what was measured on both sides, and what speaks against it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from typing import Any
 import numpy as np
 
 from rlbench.comparison.arms import Arm, TaskScores
+from rlbench.comparison.doubts import (
+    Coverage,
+    coverage,
+    lost_runs,
+    missing_prompts,
+    other_evaluation,
+    same_run,
+    unjudged_seeds,
+    unscored,
+)
 from rlbench.comparison.gate import Check, Gate
 from rlbench.comparison.matching import Mismatch, circumstances, common_prompts, declared, on_prompts
 from rlbench.comparison.noise import (
@@ -44,7 +54,7 @@ class Measured:
 
     `estimate` is candidate − baseline in the metric's unit; of logarithms for processes. None says `reason`. `barred`
     are reasons against any verdict, `doubts` against passing, `unconfirmed` one against "regressed". `old` and `new`
-    are the values by seed.
+    are the values by seed, of the seeds that were judged; `old_coverage` and `new_coverage` count their completions.
     """
 
     task: str
@@ -61,6 +71,8 @@ class Measured:
     barred: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     unconfirmed: str = ""
+    old_coverage: Coverage | None = None
+    new_coverage: Coverage | None = None
 
     @property
     def is_process(self) -> bool:
@@ -89,51 +101,6 @@ class Measured:
         return float(np.exp(np.log(array).mean()) if self.is_process else array.mean())
 
 
-def match_arms(
-    baseline: Sequence[Arm], candidate: Sequence[Arm]
-) -> tuple[list[tuple[Arm, Arm | None]], list[Mismatch]]:
-    """The baseline's arms, each with the candidate's that belongs to it: the one with its name, or the only one.
-
-    What all arms share (the SFT policy) is left out, unless there is nothing else. The returned arms are called
-    `baseline/NAME` and `candidate/NAME`. None stands for an arm that the candidate lacks.
-
-    Raises:
-        InputError: no two arms belong together.
-    """
-    olds, news = _judged(baseline), _judged(candidate)
-    by_name = {arm.name: arm for arm in news}
-    if len(olds) == len(news) == 1:
-        pairs: list[tuple[Arm, Arm | None]] = [(olds[0], news[0])]
-    else:
-        pairs = [(old, by_name.get(old.name)) for old in olds]
-    matched = {new.name for _, new in pairs if new}
-    if not matched:
-        raise InputError(
-            f"regress: no arm of the candidate ({', '.join(by_name)}) is called like one of the baseline "
-            f"({', '.join(arm.name for arm in olds)}); name one of each with FOLDER:ARM"
-        )
-    mismatches = []
-    for old, new in pairs:
-        if new is None:
-            text = f"the candidate has no arm {old.name!r}, so nothing of it can pass"
-            mismatches.append(_mismatch("arm", "", [old.name], text))
-        elif new.name != old.name:
-            text = f"{new.name!r} is judged against {old.name!r}, the only arm on the other side"
-            mismatches.append(_mismatch("arm", "", [old.name, new.name], text))
-    for name in by_name:
-        if name not in matched:
-            mismatches.append(_mismatch("arm", "", [name], f"the baseline has no arm {name!r}: it is not judged"))
-    named = [
-        (replace(old, name=f"baseline/{old.name}"), replace(new, name=f"candidate/{new.name}") if new else None)
-        for old, new in pairs
-    ]
-    return named, mismatches
-
-
-def _judged(arms: Sequence[Arm]) -> list[Arm]:
-    return [arm for arm in arms if arm.kind != "shared"] or list(arms)
-
-
 def measure(old: Arm, new: Arm | None, task: str, gate: Gate) -> tuple[list[Measured], list[Mismatch]]:
     """Measure every check of the gate that is about this task and known of either side; and what does not match.
 
@@ -151,16 +118,24 @@ def measure(old: Arm, new: Arm | None, task: str, gate: Gate) -> tuple[list[Meas
         return found, missing
     pair = declared(old, new, task)
     mismatches = circumstances(old, new, task, pair)
-    if old.fingerprint and (old.fingerprint, _plain(old), old.seeds) == (new.fingerprint, _plain(new), new.seeds):
-        text = "baseline and candidate are the same result: nothing new is judged"
-        mismatches.append(_mismatch("same result", task, [old.name, new.name], text))
+    for check in gate.checks:
+        if check not in checks:
+            text = f"{check.metric.name} was not measured on this task: the gate says nothing of it here"
+            mismatches.append(_mismatch("metric", task, [old.name, new.name], text))
     scored, lacking = _scores([check for check in checks if isinstance(check.metric, Metric)], old, new, task, gate)
     processes = [
         _process(check, check.metric, old, new, task) for check in checks if isinstance(check.metric, ProcessMetric)
     ]
-    doubts = tuple(_lost(new, task))
+    doubts = lost_runs(new, task)
+    if same_run(old, new) and all(each.identical for each in [*scored, *processes] if each.estimate):
+        text = "baseline and candidate are one and the same run: nothing new is judged"
+        mismatches.append(_mismatch("same result", task, [old.name, new.name], text))
+        doubts.append(text)
     by_name = {each.check.metric.name: each for each in [*scored, *processes]}
-    found = [replace(by_name[check.metric.name], doubts=doubts, paired_seeds=pair.paired_seeds) for check in checks]
+    found = [
+        replace(each, doubts=(*doubts, *each.doubts), paired_seeds=pair.paired_seeds)
+        for each in (by_name[check.metric.name] for check in checks)
+    ]
     return found, [*mismatches, *lacking]
 
 
@@ -180,17 +155,6 @@ def _alone(arm: Arm, task: str, check: Check) -> dict[int, float]:
     if isinstance(check.metric, ProcessMetric):
         return process_values(arm, task, check.metric)
     return seed_values(arm.tasks[task], check.metric)
-
-
-def _lost(arm: Arm, task: str) -> list[str]:
-    """Why the candidate cannot pass: runs that did not end well leave only the survivors."""
-    finished = arm.tasks[task].tables
-    lost = [seed for seed in arm.seeds if seed not in finished]
-    if not lost:
-        return []
-    ends = {row["seed"]: row["status"] for row in arm.runs if row["task"] == task}
-    said = ", ".join(f"seed {seed} {ends.get(seed, 'not there')}" for seed in lost)
-    return [f"survivors only: {len(lost)} of {len(arm.seeds)} runs of the candidate did not finish ({said})"]
 
 
 def _scores(
@@ -214,13 +178,21 @@ def _scores(
         _refuse_other_graders(metric, old, new, task)
     known = [metric for metric in metrics if is_measured(ours, metric) and is_measured(theirs, metric)]
     rows = {}
+    pair = declared(old, new, task)
+    doubts = (*missing_prompts(old, new, task), *other_evaluation(old, new, task))
     if known:
         design = Design(task, estimand, VERDICT_CONFIDENCE, REPLICATES, known, known[0].name, {}, {})
         tables = {old.name: ours.tables, new.name: theirs.tables}
-        part = TaskComparison(design, tables, prompts, [declared(old, new, task)])
+        part = TaskComparison(design, tables, prompts, [pair])
         rows = {row["metric"]: row for row in part.differences()}
     found = [
-        _scored(Measured(task, _plain(new), _plain(old), check, {}, {}), metric, ours, theirs, rows.get(metric.name))
+        _scored(
+            Measured(task, _plain(new), _plain(old), check, {}, {}, paired_seeds=pair.paired_seeds, doubts=doubts),
+            metric,
+            ours,
+            theirs,
+            rows.get(metric.name),
+        )
         for check, metric in zip(checks, metrics, strict=True)
     ]
     return found, lacking
@@ -230,7 +202,19 @@ def _scored(
     found: Measured, metric: Metric, ours: TaskScores, theirs: TaskScores, row: Mapping[str, Any] | None
 ) -> Measured:
     a, b = statistics_by_seed(ours, metric), statistics_by_seed(theirs, metric)
-    found = replace(found, old=values_of(a, metric), new=values_of(b, metric))
+    alone: list[str] = []
+    if found.paired_seeds and row is not None and "estimate" in row:
+        alone = unjudged_seeds(a, b)
+        a, b = {seed: a[seed] for seed in a if seed in b}, {seed: b[seed] for seed in b if seed in a}
+    old, new = coverage(a), coverage(b)
+    found = replace(
+        found,
+        old=values_of(a, metric),
+        new=values_of(b, metric),
+        old_coverage=old,
+        new_coverage=new,
+        doubts=(*found.doubts, *alone, *unscored(old, new)),
+    )
     if row is None:
         sides = {"baseline": ours, "candidate": theirs}
         lacking = [side for side, scores in sides.items() if not is_measured(scores, metric)]
@@ -261,11 +245,12 @@ def _refuse_other_graders(metric: Metric, old: Arm, new: Arm, task: str) -> None
 def _process(check: Check, metric: ProcessMetric, old: Arm, new: Arm, task: str) -> Measured:
     """The logarithm of the ratio of what processes did, paired by seed where the seeds are the same."""
     ours, theirs = process_values(old, task, metric), process_values(new, task, metric)
-    found = Measured(task, _plain(new), _plain(old), check, ours, theirs)
-    paired = declared(old, new, task).paired_seeds
+    paired, doubts = declared(old, new, task).paired_seeds, list[str]()
     if paired:
+        doubts = unjudged_seeds(ours, theirs)
         common = [seed for seed in ours if seed in theirs]
         ours, theirs = {seed: ours[seed] for seed in common}, {seed: theirs[seed] for seed in common}
+    found = Measured(task, _plain(new), _plain(old), check, ours, theirs, doubts=tuple(doubts))
     if min(len(ours), len(theirs)) < 2:
         return replace(found, reason=f"{min(len(ours), len(theirs))} finished run(s) to compare; an interval needs 2")
     a, b = (np.log(np.array(list(values.values())))[:, None] for values in (ours, theirs))

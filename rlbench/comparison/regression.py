@@ -13,16 +13,18 @@ What cannot be decided or computed is inconclusive; no p above .05 passes anythi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlbench.artifacts.sealing import SCHEMA_VERSION
 from rlbench.comparison.arms import Arm
 from rlbench.comparison.deciding import ALPHA, PASSING, lattice, needed, p_beyond
+from rlbench.comparison.doubts import Coverage, unscored
 from rlbench.comparison.gate import Gate
-from rlbench.comparison.measuring import Measured, match_arms, measure
+from rlbench.comparison.measuring import Measured, measure
 from rlbench.comparison.noise import ProcessMetric, half_width, split_verdicts
+from rlbench.comparison.pairing import match_arms
 from rlbench.errors import InputError
 from rlbench.statistics import Estimate, at_confidence, holm
 from rlbench.statistics.verdict import VERDICT_CONFIDENCE
@@ -155,6 +157,7 @@ def _row(found: Measured, limit: _Limit, p_value: float, p_adjusted: float, test
     estimate, noise = found.estimate, _noise(found, limit)
     if estimate and noise:
         notes += _noise_notes(noise, limit)
+    notes += _known_beside(found, limit)
     shown = math.expm1 if found.is_process else float
     low, high = at_confidence(estimate, VERDICT_CONFIDENCE) if estimate else (None, None)
     allowed = (
@@ -188,11 +191,31 @@ def _row(found: Measured, limit: _Limit, p_value: float, p_adjusted: float, test
         "seeds": found.seeds,
         "prompts": found.prompts,
         "seed_sd": estimate.seed_sd if estimate else None,
-        "baseline": {"value": found.old_value, "by_seed": {str(seed): value for seed, value in found.old.items()}},
-        "candidate": {"value": found.new_value, "by_seed": {str(seed): value for seed, value in found.new.items()}},
+        "baseline": _level(found.old_value, found.old, found.old_coverage),
+        "candidate": _level(found.new_value, found.new, found.new_coverage),
         "noise": noise,
         **_advice(found, limit, said, tests),
     }
+
+
+def _level(value: float | None, by_seed: Mapping[int, float], counted: Coverage | None) -> dict[str, Any]:
+    return {
+        "value": value,
+        "by_seed": {str(seed): each for seed, each in by_seed.items()},
+        "completions": counted.completions if counted else None,
+        "unscored": counted.unscored if counted else None,
+    }
+
+
+def _known_beside(found: Measured, limit: _Limit) -> list[str]:
+    """What to know beside any verdict."""
+    notes = []
+    old, new = found.old_coverage, found.new_coverage
+    if old and new and (old.unscored or new.unscored) and not unscored(old, new):
+        notes.append(f"not scored: {old} completions of the baseline, {new} of the candidate")
+    if found.check.margin.relative and found.estimate and not found.is_process and not limit.reason:
+        notes.append("the margin is a share of the baseline's measured value, which is taken as exact")
+    return notes
 
 
 def _judged(found: Measured, limit: _Limit, p_value: float, p_adjusted: float, tests: int) -> tuple[str, list[str]]:
@@ -211,7 +234,10 @@ def _judged(found: Measured, limit: _Limit, p_value: float, p_adjusted: float, t
             return said, list(found.doubts)
         return "inconclusive", [_not_shown(estimate, p_value, p_adjusted, tests), *found.doubts]
     if said not in PASSING:
-        return said, ["the 90 % interval reaches beyond the margin", *found.doubts]
+        reason = "the 90 % interval reaches beyond the margin"
+        if estimate.estimand == "population":
+            reason += "; both seeds and prompts count: `rlbench plan` says how many of each would do"
+        return said, [reason, *found.doubts]
     reasons = list(found.doubts)
     if limit.declared is not None and lattice(estimate, limit.declared, found.check.direction) not in PASSING:
         reasons.append("it passes the margin that the baseline's noise asks for, but not the declared one")

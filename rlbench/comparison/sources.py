@@ -52,10 +52,13 @@ def read_sources(texts: Sequence[str]) -> list[list[Arm]]:
     Raises:
         InputError: as `read_source`, and where a source is given twice.
     """
-    twice = [text for text, count in Counter(map(_resolved, texts)).items() if count > 1]
-    if twice:
-        raise InputError(f"compare: the same folder is given twice: {twice[0]}")
     sources = [read_source(text) for text in texts]
+    given = Counter(
+        (folder_and_arm(text)[0].resolve(), arm.name) for text, arms in zip(texts, sources, strict=True) for arm in arms
+    )
+    (folder, name), count = max(given.items(), key=lambda entry: entry[1])
+    if count > 1:
+        raise InputError(f"compare: the same folder is given twice: {folder}, arm {name}; name every arm once")
     if len(sources) == 1:
         return sources
     labels = _labels(texts)
@@ -69,9 +72,10 @@ def _read_folder(folder: Path) -> list[Arm]:
     if (folder / EXPERIMENT).is_file():
         return _read_run(open_run(folder))
     if not (folder / MANIFEST).is_file():
+        above = f"; did you mean {folder.parent}?" if (folder.parent / MANIFEST).is_file() else ""
         raise InputError(
             f"{folder}: expected the folder of a finished run, a folder that `rlbench score` wrote, or a saved "
-            f"baseline; there is none of them"
+            f"baseline; there is none of them{above}"
         )
     manifest = verify(folder)
     if manifest.get("stage") == BASELINE:
@@ -131,6 +135,7 @@ def _read_run(run: RunFolder) -> list[Arm]:
                 {key: read_json(folder / "usage.json") for key, folder in trained.items()},
                 {task: plan["shared"] for task, plan in config["tasks"].items()},
                 _common([made["environment"] | {"device": made["device"]} for made in manifests]),
+                next(({"algorithm": m["config"]["algorithm"], **m["config"]["options"]} for m in manifests), {}),
                 place.fingerprint,
             )
         )
@@ -166,13 +171,16 @@ def _common(environments: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: ", ".join(sorted({str(each[key]) for each in environments if key in each})) for key in keys}
 
 
-def _resolved(text: str) -> str:
-    return str(Path(text).resolve())
-
-
 def _labels(texts: Sequence[str]) -> list[str]:
-    """Short names of the sources: their folders' own, or their paths where those are equal."""
-    folders = [folder_and_arm(text)[0] for text in texts]
-    short = [folder.resolve().name for folder in folders]
-    clash = {name for name, count in Counter(short).items() if count > 1 and len({f.resolve() for f in folders}) > 1}
-    return [str(folder) if name in clash else name for folder, name in zip(folders, short, strict=True)]
+    """Short names of the sources: the last parts of their folders' paths, as many as tell them apart."""
+    folders = [folder_and_arm(text)[0].resolve() for text in texts]
+    labels = []
+    for folder in folders:
+        others = {other for other in folders if other != folder}
+        parts = next(
+            count
+            for count in range(1, len(folder.parts) + 1)
+            if all(other.parts[-count:] != folder.parts[-count:] for other in others)
+        )
+        labels.append("/".join(folder.parts[-parts:]))
+    return labels

@@ -60,11 +60,11 @@ def gate_sentence(regression: Mapping[str, Any]) -> str:
     rows, said = regression["metrics"], regression["verdict"]
     if said == "regressed":
         worse = [row for row in rows if row["verdict"] == "regressed"]
-        return f"REGRESSED: worse by more than the margin in {_named(worse)}."
+        return f"REGRESSED: worse by more than the margin in {_named(worse, rows)}."
     if said == "pass":
         return f"PASS: {'it passes' if len(rows) == 1 else f'all {len(rows)} pass'}, each at .05."
     undecided = [row for row in rows if not row["passed"]]
-    return f"INCONCLUSIVE, which is no pass: nothing is shown either way for {_named(undecided)}."
+    return f"INCONCLUSIVE, which is no pass: nothing is shown either way for {_named(undecided, rows)}."
 
 
 def gate_heading(regression: Mapping[str, Any]) -> str:
@@ -129,8 +129,13 @@ def _name(line: Line, lines: Sequence[Line]) -> str:
     return " ".join(words)
 
 
-def _named(rows: Sequence[Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys(f"{visible(row['metric'])} on {visible(row['task'])}" for row in rows))
+def _named(rows: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> str:
+    """The metrics of some rows and their tasks, with the arms where several are judged."""
+    several = len({row["arm"] for row in judged}) > 1
+    names = [
+        f"{visible(row['metric'])}{' of ' + visible(row['arm']) if several else ''} on {visible(row['task'])}"
+        for row in rows
+    ]
     shown = names if len(names) < 5 else [*names[:3], f"{len(names) - 3} more"]
     return joined(shown)
 
@@ -175,11 +180,12 @@ def _advice(row: Mapping[str, Any]) -> list[str]:
     if unit is None:
         return []
     passing, observed = row["needed_if_unchanged"], row["needed_as_observed"]
+    where = " on each side" if unit == "seeds" else ""
     found = [f"no number of {unit} passes this margin without a true gain"]
     if passing is not None:
-        found = [f"{plural(passing, unit[:-1])} would pass if there is no true difference"]
+        found = [f"{plural(passing, unit[:-1])}{where} would pass if there is no true difference"]
     if observed is not None:
         end = "pass" if row["observed_would"] == "pass" else "show a regression"
-        found.append(f"{plural(observed, unit[:-1])} would {end} if the observed difference is the true one")
+        found.append(f"{plural(observed, unit[:-1])}{where} would {end} if the observed difference is the true one")
     now = row["prompts"] if unit == "prompts" else row["seeds"]
     return [f"{'; '.join(found)} (each four times out of five; now {now})"]

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from rlbench.rendering import quantity, svg
 from rlbench.rendering.figures import Drawing
 from rlbench.rendering.findings import pointer
-from rlbench.rendering.outcome import missing_runs, unfinished_runs
+from rlbench.rendering.outcome import missing_runs, seed_words, unfinished_runs
 from rlbench.rendering.pair import primary_metrics, tasks
 from rlbench.rendering.report import Report
 from rlbench.rendering.section import Item
@@ -115,7 +115,7 @@ def _finite(value: Any) -> Any:
 
 def facts(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, in a few names and values."""
-    seeds, arms = comparison.get("seeds"), comparison.get("arms") or ()
+    arms = comparison.get("arms") or ()
     primary = dict.fromkeys(
         str(metric["name"]) for task in tasks(comparison) for metric in primary_metrics(comparison, task)
     )
@@ -123,7 +123,7 @@ def facts(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Arms", ", ".join(label(arm["name"]) for arm in arms)),
         ("Tasks", ", ".join(tasks(comparison))),
         ("Primary metric", ", ".join(primary)),
-        ("Seeds", str(len(seeds)) if seeds else ""),
+        ("Seeds", seed_words(comparison)),
         ("Claim", str(comparison.get("estimand_text") or comparison.get("estimand") or "")),
         ("Intervals", quantity.percent(float(comparison.get("confidence") or 0.95))),
     ]

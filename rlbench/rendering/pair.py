@@ -10,8 +10,9 @@ from rlbench.rendering.quantity import known
 
 Standing = Literal["decided", "equivalent", "non-inferior", "not decided", "unknown", "survivors only"]
 
-DECIDED = frozenset({"improved", "worse", "better", "regressed", "worse within margin", "decided", "different"})
-UNDECIDED = frozenset({"not decided", "undecided", "inconclusive"})
+WITHIN_MARGIN = "worse within margin"
+# The verdicts that name a difference; higher and lower are those of metrics without a good direction.
+DECIDED = frozenset({"improved", "worse", "regressed", WITHIN_MARGIN, "higher", "lower"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,19 @@ class Pair:
     def ranked(self) -> bool:
         """Whether the pair may order the two arms."""
         return self.standing == "decided" and self.metric.get("higher_is_better") is not None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The arm with the best value of a metric on a task, and what was found on the others against it.
+
+    `beaten` and `tied` were compared with the leader; `uncompared` have a value, but no estimate against it.
+    """
+
+    leader: str
+    beaten: tuple[str, ...]
+    tied: tuple[str, ...]
+    uncompared: tuple[str, ...]
 
 
 def metrics(comparison: Mapping[str, Any]) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -79,6 +93,25 @@ def pairs(comparison: Mapping[str, Any], primary: bool | None = None) -> Iterato
             yield _pair(estimate, metric, alpha)
 
 
+def ranking(comparison: Mapping[str, Any], task: str, metric: Mapping[str, Any]) -> Ranking | None:
+    """Who has the best value, and against whom that is decided; None where no arm has a value or none is better."""
+    by_name, better = scores(comparison), metric.get("higher_is_better")
+    found = {arm: by_name.get((arm, task, metric["name"]), {}).get("value") for arm in arms(comparison)}
+    values = {arm: float(value) for arm, value in found.items() if value is not None and known(value)}
+    if not values or better is None:
+        return None
+    leader = (max if better else min)(values, key=lambda arm: values[arm])
+    against = {
+        pair.a if pair.b == leader else pair.b: pair
+        for pair in pairs(comparison)
+        if pair.task == task and pair.metric["name"] == metric["name"] and leader in (pair.a, pair.b)
+    }
+    others = [arm for arm in values if arm != leader]
+    beaten = [arm for arm in others if arm in against and against[arm].ranked and against[arm].ahead == leader]
+    tied = [arm for arm in others if arm in against and arm not in beaten]
+    return Ranking(leader, tuple(beaten), tuple(tied), tuple(arm for arm in others if arm not in against))
+
+
 def _pair(estimate: Mapping[str, Any], metric: Mapping[str, Any], alpha: float) -> Pair:
     a, b, value = str(estimate["a"]), str(estimate["b"]), estimate.get("value")
     b_is_ahead = known(value) and (value < 0 if metric.get("higher_is_better") is False else value > 0)
@@ -97,10 +130,10 @@ def _standing(estimate: Mapping[str, Any], alpha: float) -> Standing:
         return "equivalent"
     if verdict == "non-inferior":
         return "non-inferior"
-    if verdict in UNDECIDED:
+    if verdict:
+        if verdict in DECIDED and estimate["value"] != 0:
+            return "decided"
         return "not decided" if known(estimate.get("low")) else "unknown"
-    if verdict in DECIDED and estimate["value"] != 0:
-        return "decided"
     if not known(p_value):
         return "unknown"
     return "decided" if p_value < alpha and estimate["value"] != 0 else "not decided"

@@ -28,7 +28,7 @@ def render_plan(document: Mapping[str, Any]) -> str:
         _needed(document),
         _designs(document),
         _curve(document),
-        *(_filled(f"{note[0].upper()}{note[1:]}.") for note in document["notes"]),
+        *(_filled(f"{note[0].upper()}{note[1:]}.") for note in map(visible, document["notes"])),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -64,7 +64,7 @@ def _components(document: Mapping[str, Any]) -> str:
 
 def _needed(document: Mapping[str, Any]) -> str:
     pilot = document["pilot"]
-    title = f"Seeds needed to {_goal(document)}, with {_size(pilot)}"
+    title = f"Seeds needed to {_goal(document)}, with {_size(document['evaluation'])}"
     found = "pass" if document["goal"]["one_sided"] else "find"
     lines = [_filled(title)]
     for row in document["needed"]:
@@ -127,7 +127,7 @@ def _floors(document: Mapping[str, Any]) -> list[str]:
 
 
 def _curve(document: Mapping[str, Any]) -> str:
-    lines = [f"Power over seeds ({document['goal']['estimand']}), with {_size(document['pilot'])}"]
+    lines = [f"Power over seeds ({document['goal']['estimand']}), with {_size(document['evaluation'])}"]
     for row in document["curve"]:
         bar = "█" * round(row["power"] * BAR)
         span = f"[{_power(row['power_low'])}, {_power(row['power_high'])}]"

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlbench.rendering import quantity
-from rlbench.rendering.pair import Pair, arms, metrics, pairs, scores
+from rlbench.rendering.outcome import declared_seeds
+from rlbench.rendering.pair import Pair, arms, metrics, pairs, ranking, scores
 from rlbench.rendering.table import Cell, Column, Table, numeric, plain
 from rlbench.rendering.text import label, visible
 from rlbench.rendering.verdict import is_ranked
 
-PLAIN = ("improved", "better", "worse", "regressed")  # who is better says as much
+PLAIN = ("improved", "worse", "regressed", "higher", "lower")  # who is better says as much
 ARROW = {True: " ↑", False: " ↓"}
 
 
@@ -20,19 +21,19 @@ def score_table(comparison: Mapping[str, Any], task: str) -> Table:
     chosen = [metric for (owner, _), metric in metrics(comparison).items() if owner == task]
     by_name = scores(comparison)
     best = {metric["name"]: _best(comparison, task, metric) for metric in chosen}
-    rows = []
+    rows, seeds = [], declared_seeds(comparison)
     for arm in arms(comparison):
         cells = [Cell(label(arm))]
         for metric in chosen:
             score = by_name.get((arm, task, metric["name"]), {})
-            cells.append(_score_cell(score, metric, arm in best[metric["name"]], comparison.get("seeds") or ()))
+            cells.append(_score_cell(score, metric, arm in best[metric["name"]], seeds[arm]))
         rows.append(cells)
     columns = [Column("arm"), *(_metric_column(metric) for metric in chosen)]
     note = "↑ higher is better, ↓ lower is better."
     if any("unscored" in cell.extra for cells in rows for cell in cells):
         note += " Unscored: completions that could not be judged; they are left out, not counted as zero."
     if any(best.values()):
-        note += " Bold: the best value, and every value that is not decided against it."
+        note += " Bold: the best value, and every value that was compared with it and is not decided against it."
     return Table(visible(task), columns, rows, note)
 
 
@@ -58,19 +59,9 @@ def _score_cell(score: Mapping[str, Any], metric: Mapping[str, Any], is_best: bo
 
 
 def _best(comparison: Mapping[str, Any], task: str, metric: Mapping[str, Any]) -> set[str]:
-    """The arm with the best value and those not decided against it; empty where nothing may be ranked."""
-    better, by_name = metric.get("higher_is_better"), scores(comparison)
-    values = {arm: by_name.get((arm, task, metric["name"]), {}).get("value") for arm in arms(comparison)}
-    values = {arm: value for arm, value in values.items() if quantity.known(value)}
-    if better is None or len(values) < 2 or not is_ranked(comparison):
-        return set()
-    leader = (max if better else min)(values, key=lambda arm: float(values[arm] or 0.0))
-    beaten = {
-        pair.behind
-        for pair in pairs(comparison)
-        if pair.task == task and pair.metric["name"] == metric["name"] and pair.ranked and pair.ahead == leader
-    }
-    return set(values) - beaten
+    """The best arm and those that were compared with it and not beaten; empty where nothing is ranked."""
+    found = ranking(comparison, task, metric) if is_ranked(comparison) else None
+    return {found.leader, *found.tied} if found and (found.beaten or found.tied) else set()
 
 
 def difference_table(comparison: Mapping[str, Any], primary: bool) -> Table | None:
@@ -116,15 +107,19 @@ def _difference_row(pair: Pair, primary: bool) -> list[Cell]:
         _number_cell(quantity.probability(row.get("p_value")), row.get("p_value")),
         _number_cell(quantity.probability(row.get("p_adjusted")), row.get("p_adjusted")),
         _verdict_cell(pair),
-        _number_cell(quantity.count(row.get("seeds")), row.get("seeds")),
+        _number_cell(
+            quantity.count(row.get("seeds")),
+            row.get("seeds"),
+            "" if row.get("paired_seeds", True) else "each, unpaired",
+        ),
         _number_cell(quantity.count(row.get("prompts")), row.get("prompts")),
         _number_cell(quantity.number(row.get("minimum_detectable_effect"), unit), row.get("minimum_detectable_effect")),
         _number_cell(quantity.count(row.get("seeds_needed")), row.get("seeds_needed")),
     ]
 
 
-def _number_cell(text: str, value: Any) -> Cell:
-    return Cell(text, sort=float(value)) if quantity.known(value) else Cell(text, tone="muted")
+def _number_cell(text: str, value: Any, detail: str = "") -> Cell:
+    return Cell(text, detail, sort=float(value)) if quantity.known(value) else Cell(text, tone="muted")
 
 
 def _verdict_cell(pair: Pair) -> Cell:

@@ -9,7 +9,7 @@ from rlbench.rendering.best_of_n import best_of_n_item
 from rlbench.rendering.excluded import excluded_sentence, excluded_table
 from rlbench.rendering.figures import Drawing, Topic
 from rlbench.rendering.findings import finding_items
-from rlbench.rendering.method import method_paragraphs
+from rlbench.rendering.method import method_paragraphs, pairing
 from rlbench.rendering.pair import Standing, pairs, tasks
 from rlbench.rendering.report import Report
 from rlbench.rendering.reward_tables import best_of_n_table, reward_model_table
@@ -66,7 +66,7 @@ def _results(report: Report, drawn: Sequence[Drawing]) -> Iterator[Section]:
     folded = _present(score_tables.difference_table(comparison, primary=False))
     if tables or folded:
         words = (
-            f"First minus second, paired by {'seed and prompt' if comparison.get('seeds') else 'prompt'}. "
+            f"First minus second, paired {pairing(comparison)}. "
             "Thick: the interval of this pair; thin: the interval that holds for all pairs at once. "
             "Coloured: decided, in the colour of the arm ahead. Grey: not decided. "
             "Overlapping intervals of two scores do not mean that they are equal: look here."

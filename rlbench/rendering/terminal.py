@@ -9,6 +9,7 @@ from typing import Any
 from rlbench.rendering import quantity
 from rlbench.rendering.excluded import excluded_sentence
 from rlbench.rendering.findings import finding_items
+from rlbench.rendering.outcome import seed_words
 from rlbench.rendering.pair import arms, primary_metrics, scores, tasks
 from rlbench.rendering.text import label, plural, shortened, visible
 from rlbench.rendering.verdict import verdict_sentences
@@ -42,11 +43,11 @@ def _item(text: str, bullet: str = "- ") -> str:
 
 
 def _heading(comparison: Mapping[str, Any]) -> str:
-    seeds = comparison.get("seeds")
+    seeds = seed_words(comparison)
     words = [
         visible(str(comparison.get("name") or "comparison")),
         visible(str(comparison.get("estimand_text") or comparison.get("estimand") or "")),
-        plural(len(seeds), "seed") if seeds else "",
+        plural(int(seeds), "seed") if seeds.isdigit() else seeds.replace(" an arm", " seeds an arm"),
         f"{quantity.percent(float(comparison.get('confidence') or 0.95))} intervals",
     ]
     return " · ".join(word for word in words if word)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlbench.rendering import quantity
 from rlbench.rendering.outcome import missing_runs, outcome_words, unfinished_runs
-from rlbench.rendering.pair import Pair, arms, pairs, primary_metrics, scores, tasks
+from rlbench.rendering.pair import WITHIN_MARGIN, Pair, pairs, primary_metrics, ranking, scores, tasks
 from rlbench.rendering.text import joined, label, plural, visible
 
 MOST_PAIRS = 15
@@ -73,42 +73,29 @@ def _unbalanced_sentence(comparison: Mapping[str, Any]) -> str:
 
 
 def _leader_sentence(comparison: Mapping[str, Any], task: str, metric: Mapping[str, Any]) -> str:
-    by_name = scores(comparison)
-    rows = {arm: by_name.get((arm, task, metric["name"]), {}) for arm in arms(comparison)}
-    values = {arm: row["value"] for arm, row in rows.items() if quantity.known(row.get("value"))}
-    direction = metric.get("higher_is_better")
-    if not values or direction is None:
+    found, direction = ranking(comparison, task, metric), metric.get("higher_is_better")
+    if found is None:
         return f"On {visible(task)} no arm can be called best."
-    leader = (max if direction else min)(values, key=lambda arm: values[arm])
-    if len(values) == 1:
-        return f"{label(leader)} is the only arm on {visible(task)}: {_score_words(rows[leader], metric)}."
-    against = {
-        pair.behind if pair.ahead == leader else pair.ahead: pair for pair in _of(comparison, task, metric, leader)
-    }
-    beaten = [arm for arm in values if arm in against and against[arm].ranked and against[arm].ahead == leader]
-    tied = [arm for arm in values if arm != leader and arm not in beaten]
-    head = f"{label(leader)} is best on {visible(task)} with {_score_words(rows[leader], metric)}"
-    if not tied:
-        return f"{head}; it beats {_all_of(beaten)}."
-    if not beaten:
-        shown, extreme = _score_words(rows[leader], metric), "highest" if direction else "lowest"
-        return f"On {visible(task)} nothing puts one arm first; the {extreme} is {label(leader)} with {shown}."
-    best = f"the best {visible(str(metric['name']))}, {_score_words(rows[leader], metric, '')}"
-    verb = "is" if len(tied) == 1 else "are"
-    tail = f"it beats {_all_of(beaten)}, but {_all_of(tied)} {verb} not decided against it"
-    return f"On {visible(task)} {label(leader)} has {best}; {tail}."
+    leader, row = label(found.leader), scores(comparison)[found.leader, task, metric["name"]]
+    others = f" It was not compared with {_all_of(found.uncompared)}." if found.uncompared else ""
+    if not (found.beaten or found.tied or others):
+        return f"{leader} is the only arm on {visible(task)}: {_score_words(row, metric)}."
+    if not found.beaten:
+        extreme = "highest" if direction else "lowest"
+        head = f"On {visible(task)} nothing puts one arm first; the {extreme} is {leader}"
+        return f"{head} with {_score_words(row, metric)}.{others}"
+    if not (found.tied or others):
+        return (
+            f"{leader} is best on {visible(task)} with {_score_words(row, metric)}; it beats {_all_of(found.beaten)}."
+        )
+    best = f"the best {visible(str(metric['name']))}, {_score_words(row, metric, '')}"
+    verb = "is" if len(found.tied) == 1 else "are"
+    tail = f", but {_all_of(found.tied)} {verb} not decided against it" if found.tied else ""
+    return f"On {visible(task)} {leader} has {best}; it beats {_all_of(found.beaten)}{tail}.{others}"
 
 
 def _all_of(names: Sequence[str]) -> str:
     return joined([label(name) for name in names])
-
-
-def _of(comparison: Mapping[str, Any], task: str, metric: Mapping[str, Any], arm: str) -> list[Pair]:
-    return [
-        pair
-        for pair in pairs(comparison)
-        if pair.task == task and pair.metric["name"] == metric["name"] and arm in (pair.a, pair.b)
-    ]
 
 
 def _score_words(row: Mapping[str, Any], metric: Mapping[str, Any], name: str | None = None) -> str:
@@ -167,16 +154,30 @@ def _difference(pair: Pair, sign: int) -> str:
 
 def _context(pair: Pair, comparison: Mapping[str, Any]) -> str:
     estimate = pair.estimate
-    size = [plural(estimate["seeds"], "seed")] if estimate.get("seeds") else []
+    size = [_seeds(pair, comparison)] if estimate.get("seeds") else []
     if not size and estimate.get("prompts"):
         size = [plural(estimate["prompts"], "prompt")]
-    unequal = ["unequal budgets"] if _unequal(pair, comparison) else []
+    remarks = ["unequal budgets"] if _unequal(pair, comparison) else []
+    if str(estimate.get("verdict")) == WITHIN_MARGIN:
+        remarks.append("within the declared margin")
     scope = visible(str(comparison.get("estimand_text") or estimate.get("estimand") or ""))
-    head = ", ".join([*size, scope, *unequal])
+    head = ", ".join([*size, scope, *remarks])
     if not quantity.known(estimate.get("p_adjusted")):
         return f"({head.strip(', ')})"
     method = "Holm" if estimate.get("primary", True) else "exploratory, Benjamini-Hochberg"
     return f"({head.strip(', ')}; {method}-adjusted {quantity.p_equals(estimate['p_adjusted'])})"
+
+
+def _seeds(pair: Pair, comparison: Mapping[str, Any]) -> str:
+    """`5 seeds`; `8 unpaired seeds each`; `8 and 5 unpaired seeds` in the order of the sentence's arms."""
+    least = int(pair.estimate["seeds"])
+    if pair.estimate.get("paired_seeds", True):
+        return plural(least, "seed")
+    by_name = scores(comparison)
+    named = (pair.ahead, pair.behind) if pair.standing == "decided" else (pair.b, pair.a)
+    rows = [by_name.get((arm, pair.task, pair.metric["name"]), {}) for arm in named]
+    first, second = (len(row.get("by_seed_seeds") or ()) or least for row in rows)
+    return f"{first} and {second} unpaired seeds" if first != second else f"{plural(first, 'unpaired seed')} each"
 
 
 def _unequal(pair: Pair, comparison: Mapping[str, Any]) -> bool:

@@ -77,6 +77,7 @@ def run(call: Call) -> Mapping[str, Any]:
     comparison = common | {
         "kind": "experiment",
         "seeds": config["seeds"],
+        "margin": config["margin"],
         "baseline": config["arms"][0],
         "arms": [{"name": arm, "kind": "shared" if arm == "sft" else "algorithm"} for arm in config["arms"]],
         "fingerprints": [_fingerprints(call, task) for task in config["tasks"]],

@@ -30,6 +30,7 @@ from rlbench.statistics import (
 from rlbench.statistics.arm_metric import ArmMetric
 from rlbench.statistics.bootstrap import metric_difference, metric_value
 from rlbench.statistics.informative import prompts_that_differ
+from rlbench.statistics.verdict import VERDICT_CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Pair:
     """Two arms to compare, the earlier one first; `paired_seeds` says that both were run with the same seeds.
 
     It is declared with the seeds of the experiments, before anything is seen: seeds that one of the two did not finish
-    are left out of paired arms. `survivors_only` says of unpaired arms that runs are missing.
+    are left out of paired arms. `survivors_only` says that declared runs of either arm are missing.
     """
 
     a: str
@@ -81,8 +82,8 @@ class TaskComparison:
         self.design = design
         self.tiers = tiers(tables)
         self.arms = list(tables)
-        self.pairs = [Pair(*each) for each in itertools.combinations(tables, 2)] if pairs is None else list(pairs)
         self.seeds = {arm: sorted(tables[arm]) for arm in tables}
+        self.pairs = self._all_pairs() if pairs is None else list(pairs)
         self.sample_ids = list(sample_ids)
         self._statistics: dict[tuple[str, str, int], PromptStatistics] = {
             (metric.name, arm, seed): prompt_statistics(tables[arm][seed][metric.grader], metric, sample_ids)
@@ -92,6 +93,14 @@ class TaskComparison:
         }
         self.weak: list[Stamped] = stamped(tables, JUDGED, WEAK)
         self.resamples = draw_resamples(max(1, self.prompts), design.replicates)
+
+    def _all_pairs(self) -> list[Pair]:
+        """Every pair of arms of one experiment, which all have the same declared seeds."""
+        most = max((len(seeds) for seeds in self.seeds.values()), default=0)
+        return [
+            Pair(a, b, survivors_only=min(len(self.seeds[a]), len(self.seeds[b])) < most)
+            for a, b in itertools.combinations(self.arms, 2)
+        ]
 
     @property
     def prompts(self) -> int:
@@ -199,11 +208,8 @@ class TaskComparison:
 
     def _difference(self, metric: Metric, pair: Pair, arms: _Arms) -> dict[str, Any]:
         seeds_a, seeds_b = self.seeds[pair.a], self.seeds[pair.b]
-        lost = pair.survivors_only
         if pair.paired_seeds:
-            lost |= len(seeds_a) != len(seeds_b)
             seeds_a = seeds_b = [seed for seed in seeds_a if seed in seeds_b]
-            lost |= len(seeds_a) < max(len(each) for each in self.seeds.values())
         of_a, of_b = self._by_seed(metric, pair.a, seeds_a), self._by_seed(metric, pair.b, seeds_b)
         row: dict[str, Any] = {
             "a": pair.a,
@@ -221,7 +227,7 @@ class TaskComparison:
             "by_seed_seeds": seeds_a if pair.paired_seeds else [],
             "seeds": None if self.design.estimand == "checkpoints" else min(len(seeds_a), len(seeds_b)),
             "prompts": self.prompts,
-            "survivors_only": lost,
+            "survivors_only": pair.survivors_only,
         }
         reason = self._not_estimable(of_a) or self._not_estimable(of_b)
         if not reason:
@@ -275,22 +281,25 @@ def adjust(rows: Sequence[dict[str, Any]], design: Design, primary: bool) -> lis
     adjusted = (holm if primary else benjamini_hochberg)(p_values) if rows else np.empty(0)
     confidence = simultaneous_confidence(design.confidence, max(1, len(rows))) if primary else None
     return [
-        _final(row, float(p), design, confidence) if "estimate" in row else row
+        _final(row, float(p), design, confidence, len(rows)) if "estimate" in row else row
         for row, p in zip(rows, adjusted, strict=True)
     ]
 
 
-def _final(row: dict[str, Any], p_adjusted: float, design: Design, simultaneous: float | None) -> dict[str, Any]:
+def _final(
+    row: dict[str, Any], p_adjusted: float, design: Design, simultaneous: float | None, tests: int
+) -> dict[str, Any]:
     estimate: Estimate = row["estimate"]
     low, high = at_confidence(estimate, simultaneous) if simultaneous else (None, None)
     alpha = 1 - design.confidence
     decided = p_adjusted < alpha
-    over_seeds = design.estimand != "checkpoints" and estimate.seeds > 1 and bool(estimate.seed_sd)
+    # More seeds do not make more prompts: for other estimands than the recipe seeds alone say nothing of the power.
+    over_seeds = design.estimand == "recipe" and estimate.seeds > 1 and bool(estimate.seed_sd)
     # A pair of the primary family has to pass Holm's test, at worst at the simultaneous level.
     power = {"power": 0.8, "alpha": alpha if simultaneous is None else 1 - simultaneous}
     detectable = needed = None
     if over_seeds and estimate.seed_sd is not None:
-        detectable = minimum_detectable_effect(estimate.seeds, **power) * estimate.seed_sd
+        detectable = minimum_detectable_effect(estimate.seeds, **power) * estimate.standard_error * estimate.seeds**0.5
         if not decided and estimate.value != 0:
             needed = max(estimate.seeds + 1, seeds_needed(abs(estimate.value), estimate.seed_sd, **power))
     kept = {key: value for key, value in row.items() if key != "estimate"}
@@ -308,19 +317,30 @@ def _final(row: dict[str, Any], p_adjusted: float, design: Design, simultaneous:
         "method": estimate.method,
         "minimum_detectable_effect": detectable,
         "seeds_needed": needed,
-        "verdict": _verdict(estimate, row, decided, design.margin.get(row["metric"])),
+        "verdict": _verdict(estimate, row, decided, design.margin.get(row["metric"]), tests if simultaneous else 1),
     }
 
 
-def _verdict(estimate: Estimate, row: Mapping[str, Any], decided: bool, margin: float | None) -> str:
+def _verdict(estimate: Estimate, row: Mapping[str, Any], decided: bool, margin: float | None, tests: int) -> str:
     better = row["higher_is_better"]
     if better is None:
         return ("higher" if estimate.value > 0 else "lower") if decided else "not decided"
     if margin is not None:
-        return verdict(estimate if better else _negated(estimate), margin)
+        return _with_margin(estimate if better else _negated(estimate), margin, decided, tests)
     if not decided:
         return "not decided"
     return "improved" if (estimate.value > 0) == better else "worse"
+
+
+def _with_margin(estimate: Estimate, margin: float, decided: bool, tests: int) -> str:
+    """The lattice's verdict, but a difference is claimed only where it holds among all `tests` of the family."""
+    found = verdict(estimate, margin)
+    if found == "regressed":
+        _, high = at_confidence(estimate, simultaneous_confidence(VERDICT_CONFIDENCE, tests))
+        return found if decided and high < -margin else "inconclusive"
+    if found in ("improved", "worse within margin") and not decided:
+        return "non-inferior"
+    return found
 
 
 def _negated(estimate: Estimate) -> Estimate:

@@ -60,7 +60,7 @@ def write_report(folder: Path, report: Report) -> None:
     (folder / "report.md").write_text(render_markdown(report, drawn, FIGURES), encoding="utf-8")
     write_json(folder / "comparison.json", report.comparison)
     for key in ("estimates", "scores", "slices"):
-        _frame(report.comparison[key]).to_csv(folder / f"{key}.csv", index=False)
+        _frame(report.comparison.get(key, [])).to_csv(folder / f"{key}.csv", index=False)
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ prompts on which the other arm is better: regression to the mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -89,9 +90,11 @@ def _declared(name: str, groups: Sequence[str], sample_ids: Sequence[str]) -> li
 
 def _natural(group: str) -> tuple[bool, float, str]:
     try:
-        return (False, float(group), group)
+        number = float(group)
     except ValueError:
-        return (True, 0.0, group)
+        number = math.nan
+    # "nan" and "inf" are names: nan is neither below nor above anything, which no order survives.
+    return (False, number, group) if math.isfinite(number) else (True, 0.0, group)
 
 
 def _thirds(name: str, groups: Sequence[str], values: FloatArray, sample_ids: Sequence[str]) -> list[Slice]:

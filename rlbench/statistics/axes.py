@@ -15,7 +15,7 @@ def prompt_means(scores: ArrayLike, name: str) -> FloatArray:
 
     Raises InputError for other shapes and for values that are not finite.
     """
-    array = np.asarray(scores, dtype=np.float64)
+    array = _numbers(scores, name)
     if array.ndim not in (2, 3) or array.size == 0:
         raise InputError(
             f"scores {name!r}: expected an array [seed, prompt] or [seed, prompt, sample] that is not empty, got shape "
@@ -30,7 +30,7 @@ def sufficient_statistics(stats: ArrayLike, name: str) -> FloatArray:
 
     Raises InputError for other shapes and for values that are not finite.
     """
-    array = np.asarray(stats, dtype=np.float64)
+    array = _numbers(stats, name)
     if array.ndim != 3 or array.size == 0:
         raise InputError(
             f"statistics {name!r}: expected an array [seed, prompt, component] that is not empty, got shape "
@@ -45,7 +45,7 @@ def task_scores(scores: ArrayLike, name: str) -> FloatArray:
 
     Raises InputError for other shapes and for values that are not finite.
     """
-    array = np.asarray(scores, dtype=np.float64)
+    array = _numbers(scores, name)
     if array.ndim not in (1, 2) or array.size == 0:
         raise InputError(
             f"scores {name!r}: expected one finite value per seed, [seed] or [seed, task], got shape "
@@ -95,3 +95,17 @@ def _check_finite(array: FloatArray, name: str, axes: tuple[str, ...]) -> None:
         f"{name!r}: expected finite numbers, got {array[tuple(first)]} at {where} ({int((~finite).sum())} in all); "
         "leave unscored prompts or runs out of both arms, or use sufficient statistics, where they count as nothing"
     )
+
+
+def _numbers(values: ArrayLike, name: str) -> FloatArray:
+    """The values as floats; what a mask hides is missing."""
+    try:
+        masked = np.ma.isMaskedArray(values)
+        return np.asarray(
+            np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan) if masked else values, np.float64
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name!r}: expected an array of numbers with as many values in every row, got something else ({error}); "
+            f"leave out what is missing, or average over samples first"
+        ) from error

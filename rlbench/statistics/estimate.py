@@ -96,6 +96,8 @@ def t_estimate(
 ) -> Estimate:
     """Build the estimate value ± t_df · sqrt(variance); a variance of pure rounding becomes exactly 0."""
     constant = is_constant(variance, scale)
+    if abs(value) <= ROUNDING * scale:
+        value = 0.0
     standard_error = 0.0 if constant else math.sqrt(variance.value)
     low, high = t_interval(value, standard_error, variance.df, confidence)
     if seed_sd is not None and seed_sd <= ROUNDING * scale:

@@ -197,10 +197,16 @@ def cheapest_designs(variances: Variances, goal: Goal, limits: Limits, costs: Co
 
 
 def designs_within(budget: float, variances: Variances, goal: Goal, limits: Limits, costs: Costs) -> list[Design]:
-    """Return for every number of seeds the most informative design that costs at most `budget` seconds."""
+    """Return for every number of seeds the most informative design that costs at most `budget` seconds.
+
+    Raises InputError for a budget that is not a number above zero.
+    """
+    if not (math.isfinite(budget) and budget > 0):
+        raise InputError(f"plan: expected a budget above zero, got {budget} seconds; say how long all runs may take")
     found = []
+    most = limits.prompts * (limits.samples or MOST_SAMPLES)
     for seeds in range(FEWEST_SEEDS, MOST_SEEDS + 1):
-        completions = (budget / seeds - costs.seed) / costs.completion
+        completions = min(most, (budget / seeds - costs.seed) / costs.completion)
         prompts = min(limits.prompts, int(completions // (limits.samples or 1)))
         if prompts < min(FEWEST_PROMPTS, limits.prompts):
             break

@@ -73,6 +73,32 @@ def test_a_population_with_too_few_prompts_is_told_how_many_it_needs(plan):
     assert "No design with up to 20 prompts reaches it" in out
 
 
+def test_prompts_that_there_are_count_in_all_that_is_planned(plan):
+    _, few = plan("--effect", "0.1")
+    out, many = plan("--effect", "0.1", "--prompts", "2000")
+    assert many["pilot"] == few["pilot"]
+    assert many["evaluation"] == {"prompts": 2000, "samples": 2}
+    assert " ".join(out.split()).count("with 2,000 prompts × 2 samples") == 2
+    for key, less in (("needed", "seeds"), ("needed", "detectable_effect")):
+        assert all(a[less] < b[less] for a, b in zip(many[key], few[key], strict=True))
+    assert {row["prompts"] for row in many["curve"]} == {2000}
+    assert many["curve"][0]["power"] > few["curve"][0]["power"]
+
+
+def test_a_saved_baseline_is_a_pilot_by_its_name(cli, finished, tmp_path):
+    assert cli("baseline", "save", "main", finished[1], "--store", tmp_path).code == 0
+    options = ("--effect", "0.3", *PAIR, "--seconds-per-completion", "0.01", "--store", tmp_path)
+    by_name = cli("plan", "main", *options)
+    assert by_name.code == 0, by_name.text
+    assert by_name.out == cli("plan", tmp_path / "main", *options).out
+
+
+def test_no_escape_code_of_a_name_reaches_the_terminal(cli, finished):
+    result = cli("plan", f"{finished[1]}:\x1b[31mred\u202e", "--effect", "0.3")
+    assert result.code == 2
+    assert "⟨U+001B⟩[31mred⟨U+202E⟩" in result.err
+
+
 def test_one_arm_of_a_run_stands_for_two_like_it(cli, finished, tmp_path):
     file = tmp_path / "plan.json"
     result = cli("plan", f"{finished[1]}:ppo", "--effect", "0.2", "--metric", "matched", "--json", file)
@@ -87,7 +113,31 @@ def test_wrong_use_is_one_message(cli, finished, tmp_path):
     for options, message in [
         ((), "either --effect or --margin"),
         (("--effect", "0.1", "--margin", "0.1"), "either --effect or --margin"),
-        (("--effect", "-0.1", *PAIR), "above zero"),
+        (("--effect", "0.1", "--comparisons", "0"), "greater than or equal to 1"),
+        (("--margin", "0.1", "--comparisons", "10"), "by its own 90 % interval"),
+        (("--effect", "-0.1", *PAIR), "--effect to be a number above zero, got -0.1"),
+        (("--effect", "nan", *PAIR), "--effect to be"),
+        (("--margin", "inf", *PAIR), "--margin to be"),
+        *(
+            (
+                (
+                    "--effect",
+                    "0.1",
+                    "--budget",
+                    wrong,
+                    "--seconds-per-seed",
+                    "1",
+                    "--seconds-per-completion",
+                    "1",
+                    *PAIR,
+                ),
+                "--budget to be a number above zero",
+            )
+            for wrong in ("nan", "inf", "0", "-1")
+        ),
+        (("--effect", "0.1", "--seconds-per-completion", "nan", *PAIR), "--seconds-per-completion to be"),
+        (("--effect", "0.1", "--seconds-per-seed", "inf", *PAIR), "zero or more per seed"),
+        (("--effect", "0.1", "--power", "nan", *PAIR), "alpha < power"),
         (("--effect", "0.1"), "which arms will be compared"),
         (("--effect", "0.1", "--power", "1.5", *PAIR), "power"),
         (("--effect", "0.1", "--json", tmp_path / "none" / "plan.json", *PAIR), "cannot be written"),

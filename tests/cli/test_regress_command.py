@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from regress_arms import arm, levels, scores
 
-from rlbench.artifacts.sealing import verify
+from rlbench.artifacts.sealing import seal, verify
 from rlbench.cli import baseline as baseline_command
 from rlbench.cli.regress import regress
 from rlbench.comparison.baseline import save_baseline
-from rlbench.errors import InputError
+from rlbench.errors import CorruptArtifact, InputError
 
 OLD = np.array([0.50, 0.51, 0.49, 0.502, 0.498, 0.505])
 SAME = np.array([0.501, 0.509, 0.492, 0.50, 0.499, 0.504])
@@ -66,7 +66,7 @@ def test_the_exit_code_is_the_verdict(store, gate, candidate, code, words, capsy
     assert words in out
     assert max(map(len, out.splitlines())) <= 100
     if code == 3:
-        assert re.search(r"\d+ seeds would pass if there is no true difference", out)
+        assert re.search(r"\d+ seeds on each\s+side would pass if there is no true difference", out)
 
 
 def test_all_files_say_the_same(store, gate, tmp_path, monkeypatch):
@@ -120,9 +120,35 @@ def test_names_from_outside_do_nothing(store, gate, tmp_path, capsys):
             assert len(re.findall(r"(?<!\\)\|", line)) == header.count("|")
 
 
+def test_what_matters_most_stands_first_and_arms_are_named_where_there_are_several(store, tmp_path, gate, capsys):
+    worse = [arm(levels(SAME), "grpo"), arm(levels(SAME - 0.05), "ppo")]
+    save_baseline(tmp_path, "two", [arm(levels(OLD), "grpo"), arm(levels(OLD), "ppo")], "runs/two")
+    save_baseline(tmp_path, "worse", worse, "runs/worse")
+    assert run(tmp_path, gate, "worse", baseline="two") == 1
+    out = capsys.readouterr().out
+    assert "worse by more than the margin in correctness of ppo on sums" in out
+    verdicts = [line.split()[0] for line in out.split("\n\n")[1].splitlines()[1:]]
+    assert verdicts[0] == "REGRESSED"
+    assert "REGRESSED" not in verdicts[1:]
+    assert len(verdicts) == 4
+
+
+def test_bare_addresses_are_no_links_in_a_summary(tmp_path, gate):
+    for name, values in (("old", OLD), ("new", SAME)):
+        tasks = {"www.evil.com": scores(levels(values), task="www.evil.com")}
+        save_baseline(tmp_path, name, [arm(levels(values), tasks=tasks)], name)
+    assert run(tmp_path, gate, "new", summary=tmp_path / "summary.md") == 0
+    assert "www.evil" not in (tmp_path / "summary.md").read_text()
+
+
+def test_a_gate_without_a_candidate_asks_for_one(store, gate):
+    with pytest.raises(InputError, match="--candidate"):
+        run(store, gate, None)
+
+
 def test_without_a_gate_a_template_is_printed_that_works(store, tmp_path, capsys):
     with pytest.raises(InputError, match="margin has to be declared"):
-        run(store, None, "same")
+        run(store, None, None)
     written = tmp_path / "template.yaml"
     written.write_text(capsys.readouterr().out)
     assert run(store, written, "same") == 0
@@ -134,7 +160,9 @@ def test_a_file_that_cannot_be_written_is_named(store, gate, tmp_path):
 
 
 def test_an_unknown_source_is_named(store, gate):
-    with pytest.raises(InputError, match="nobody"):
+    with pytest.raises(
+        InputError, match=r"nobody: .* the baselines in .* are: hostile, hostile-worse, noisy, old, same"
+    ):
         run(store, gate, "nobody")
 
 
@@ -151,6 +179,31 @@ def test_a_baseline_is_saved_from_another_and_shown_with_its_noise(store, tmp_pa
     baseline_command.show(None, tmp_path)
     assert "copy" in capsys.readouterr().out
     with pytest.raises(InputError, match="expected one of copy"):
+        baseline_command.show("other", tmp_path)
+
+
+def test_a_baseline_is_copied_by_its_name(store, tmp_path, capsys):
+    save_baseline(tmp_path, "main", [arm(levels(OLD))], "runs/main")
+    baseline_command.save("copy", "main", tmp_path)
+    assert (tmp_path / "copy" / "identity.json").read_bytes() == (tmp_path / "main" / "identity.json").read_bytes()
+
+
+def test_one_damaged_baseline_does_not_hide_the_others(tmp_path, capsys):
+    for name in ("a", "b"):
+        save_baseline(tmp_path, name, [arm(levels(OLD))], f"runs/{name}")
+    (tmp_path / "a" / "noise.json").write_text("[]")
+    with pytest.raises(CorruptArtifact, match="a cannot be used"):
+        baseline_command.show(None, tmp_path)
+    first, second = capsys.readouterr().out.splitlines()
+    assert "cannot be used" in first
+    assert "runs/b" in second
+
+
+def test_only_baselines_are_shown(tmp_path):
+    (tmp_path / "draft").mkdir()
+    (tmp_path / "draft" / "noise.json").write_text("[]")
+    seal(tmp_path / "draft", tmp_path / "other", {"stage": "score", "name": "other"})
+    with pytest.raises(CorruptArtifact, match="expected a saved baseline"):
         baseline_command.show("other", tmp_path)
 
 

@@ -71,4 +71,13 @@ def test_a_name_that_is_also_a_path_is_ambiguous(tmp_path, arms, monkeypatch):
     with pytest.raises(InputError, match="is a saved baseline and a path"):
         find_source("main", store)
     assert find_source("./main", store) == "./main"
-    assert find_source("elsewhere", store) == "elsewhere"
+    with pytest.raises(InputError, match=r"the baselines in .* are: main"):
+        find_source("elsewhere", store)
+    assert find_source(f"{store / 'main'}:grpo", store) == f"{store / 'main'}:grpo"
+
+
+def test_a_store_that_cannot_be_made_is_named_with_its_option(tmp_path, arms):
+    (tmp_path / "file").write_text("")
+    for store in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(InputError, match="--store"):
+            save_baseline(store, "main", arms, "runs/mine")

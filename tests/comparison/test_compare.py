@@ -1,5 +1,8 @@
 """Arms of any source side by side: paired where they match, and what does not match is named."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,8 @@ from rlbench.comparison.arms import Arm, TaskScores
 from rlbench.comparison.compare import estimate_arms
 from rlbench.comparison.matching import pairs_of
 from rlbench.errors import InputError
+from rlbench.stages.estimates import adjust
+from rlbench.statistics import minimum_detectable_effect
 
 PROMPTS = [f"p{place:02d}" for place in range(30)]
 
@@ -141,11 +146,82 @@ def test_one_seed_makes_a_claim_about_checkpoints_and_an_estimand_can_be_asked_f
     assert "estimate" not in only(estimate_arms([(arm("a", [0]), arm("b", [0]))], estimand="recipe"))
 
 
+def names_of(sources, names):
+    pairs, mismatches = pairs_of(sources, names)
+    return [(a.name, b.name) for a, b in pairs], [(row["kind"], row["arms"]) for row in mismatches]
+
+
 def test_like_is_compared_with_like():
     first, second = [arm("old/sft", [0]), arm("old/ppo", [0])], [arm("new/sft", [0]), arm("new/ppo", [0])]
     names = [["sft", "ppo"], ["sft", "ppo"]]
-    found = [(a.name, b.name) for a, b in pairs_of([first, second], names)]
-    assert found == [("old/sft", "new/sft"), ("old/ppo", "new/ppo")]
-    across = [(a.name, b.name) for a, b in pairs_of([first, second], [["sft", "ppo"], ["x", "y"]])]
+    assert names_of([first, second], names) == ([("old/sft", "new/sft"), ("old/ppo", "new/ppo")], [])
+    across, _ = names_of([first, second], [["sft", "ppo"], ["x", "y"]])
     assert len(across) == 4
-    assert [(a.name, b.name) for a, b in pairs_of([first], [["sft", "ppo"]])] == [("old/sft", "old/ppo")]
+    assert names_of([first], [["sft", "ppo"]]) == ([("old/sft", "old/ppo")], [])
+
+
+def test_no_source_and_no_arm_is_dropped_without_a_word():
+    first, second, third = ([arm(f"{name}/{which}", [0])] for name, which in (("a", "s"), ("b", "s"), ("c", "t")))
+    found, mismatches = names_of([first, second, third], [["s"], ["s"], ["t"]])
+    assert found == [("a/s", "b/s"), ("a/s", "c/t"), ("b/s", "c/t")]
+    assert mismatches == []
+    more = [*first, arm("a/only", [0])]
+    assert names_of([more, second], [["s", "only"], ["s"]]) == ([("a/s", "b/s")], [("arm", ["a/only"])])
+
+
+def test_a_policy_that_two_experiments_share_is_not_compared_with_itself():
+    shared = {"t": {"sft": "same"}}
+    sft = [replace(arm(f"{name}/sft", [0]), kind="shared", shared=shared) for name in "ab"]
+    ppo = [arm(f"{name}/ppo", [0]) for name in "ab"]
+    names = [["sft", "ppo"]] * 2
+    found = names_of([[sft[0], ppo[0]], [sft[1], ppo[1]]], names)
+    assert found == ([("a/ppo", "b/ppo")], [("arm", ["a/sft", "b/sft"])])
+    assert names_of([sft[:1], sft[1:]], [["sft"], ["sft"]])[0] == [("a/sft", "b/sft")], "asked for alone, it is"
+
+
+def test_other_options_are_named():
+    a, b = (
+        replace(arm(name, range(3)), options={"algorithm": "grpo", "beta": beta}) for name, beta in (("a", 1), ("b", 2))
+    )
+    (row,) = estimate_arms([(a, b)]).mismatches
+    assert (row["kind"], row["text"]) == ("options", "a and b: options differ: beta 1 against 2")
+
+
+def test_a_third_source_with_more_seeds_makes_nobody_a_survivor():
+    arms = [arm("a", range(4)), arm("b", range(4)), arm("c", range(9))]
+    ((_, comparison),) = estimate_arms([(arms[0], arms[1]), (arms[0], arms[2])]).parts
+    assert [row["survivors_only"] for row in comparison.differences()] == [False, False]
+
+
+def test_a_metric_that_is_named_twice_is_tested_once():
+    ((design, _),) = estimate_arms([(arm("a", range(3)), arm("b", range(3)))], metrics=["matched", "matched"]).parts
+    assert [metric.name for metric in design.metrics] == ["matched"]
+
+
+def final(estimates, margin, **changes):
+    ((design, comparison),) = estimate_arms(estimates, margin={"matched": margin}, **changes).parts
+    return adjust(comparison.differences(), design, primary=True)
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.05])
+def test_with_a_margin_too_a_winner_is_claimed_in_five_of_a_hundred_families_at_most(margin):
+    runs, winners = 200, 0
+    for run in range(runs):
+        arms = [arm(f"{name}{run}", range(5)) for name in "abcd"]
+        rows = final(list(itertools.combinations(arms, 2)), margin)
+        winners += any(row["verdict"] in ("improved", "worse within margin", "regressed") for row in rows)
+    assert winners <= stats.binom.ppf(0.999, runs, 0.05)
+
+
+def test_a_clear_difference_keeps_the_words_of_the_lattice():
+    assert final([(arm("a", range(5)), arm("b", range(5), 0.4))], 0.02)[0]["verdict"] == "improved"
+    assert final([(arm("a", range(5)), arm("b", range(5), -0.4))], 0.02)[0]["verdict"] == "regressed"
+
+
+def test_seeds_alone_say_nothing_of_the_power_on_other_prompts():
+    (row,) = final([(arm("a", range(5)), arm("b", range(5)))], 0.02, estimand="population", replicates=500)
+    assert (row["minimum_detectable_effect"], row["seeds_needed"]) == (None, None)
+    (row,) = final([(arm("a", range(5)), arm("b", range(8, 28)))], 0.02)
+    assert row["minimum_detectable_effect"] == pytest.approx(
+        minimum_detectable_effect(5) * row["standard_error"] * 5**0.5
+    )

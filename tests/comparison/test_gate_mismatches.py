@@ -75,10 +75,89 @@ def test_a_candidate_with_a_run_that_diverged_cannot_pass_and_says_so():
     assert "missing seeds: candidate/grpo: seed 5 (diverged) left out" in texts(found)
 
 
-def test_a_baseline_with_a_missing_run_is_named_and_may_be_passed():
-    found = judged(arm(levels(OLD[:5]), seeds=range(6)), arm(levels(SAME)))
-    assert found["verdict"] == "pass"
+def test_a_seed_that_only_the_candidate_finished_is_not_judged_in_any_number_and_forbids_passing():
+    found = judged(arm(levels(OLD[:5]), seeds=range(6)), arm(levels([*SAME[:5], 0.0])))
+    (row,) = found["metrics"]
+    assert found["verdict"] == "inconclusive"
+    assert "seed 5 of the candidate not judged" in row["reasons"][0]
+    assert row["candidate"]["by_seed"].keys() == row["baseline"]["by_seed"].keys() == set("01234")
+    assert row["candidate"]["value"] - row["baseline"]["value"] == pytest.approx(row["value"])
+    assert row["candidate"]["value"] == pytest.approx(np.mean(SAME[:5]))
     assert "missing seeds: baseline/grpo: seed 5 (diverged) left out" in texts(found)
+
+
+def half_scored(values, wrong_are_scored):
+    """A third of the prompts wrong, the rest right; the wrong ones may be unscored."""
+    correct = np.array([0.0 if wrong_are_scored else np.nan] * 4 + [1.0] * 8)
+    tables_of = {seed: tables(value) | {"correctness": table(correct, ("correct",))} for seed, value in values.items()}
+    return arm(values, tasks={"sums": scores({}, tables=tables_of)})
+
+
+def test_a_candidate_with_more_unscored_completions_than_the_baseline_cannot_pass():
+    seeds = levels(OLD)
+    found = judged(half_scored(seeds, True), half_scored(seeds, False))
+    (row,) = found["metrics"]
+    assert found["verdict"] == "inconclusive"
+    assert row["value"] == pytest.approx(1 / 3)  # only what could be scored is left, and it looks better
+    assert "24 of 72 completions of the candidate could not be scored (of the baseline 0 of 72)" in row["reasons"][0]
+    assert [(row[side]["completions"], row[side]["unscored"]) for side in ("baseline", "candidate")] == [
+        (72, 0),
+        (72, 24),
+    ]
+
+
+def test_as_many_unscored_completions_as_before_are_named_and_pass():
+    found = judged(half_scored(levels(OLD), False), half_scored(levels(SAME), False))
+    assert found["verdict"] == "pass"
+    assert any("not scored: 24 of 72 completions of the baseline" in note for note in found["metrics"][0]["notes"])
+
+
+def test_prompts_that_the_candidate_left_out_forbid_passing():
+    few = scores(levels(SAME), prompts=5)
+    found = judged(
+        arm(levels(OLD)),
+        arm(levels(SAME), tasks={"sums": few}),
+        replace(GATE, checks=checks("correctness", margin=0.5)),
+    )
+    assert found["verdict"] == "inconclusive"
+    assert "no completions of 7 of the baseline's 12 prompts" in found["metrics"][0]["reasons"][0]
+
+
+def test_other_evaluation_settings_forbid_passing_but_not_a_regression():
+    other = {"sums": {"base": "b1", "sft": "s1", "prompt_order": "o1", "evaluation": "e2"}}
+    found = judged(arm(levels(OLD)), arm(levels(SAME), shared=other))
+    assert found["verdict"] == "inconclusive"
+    assert "the evaluation settings differ" in found["metrics"][0]["reasons"][0]
+    assert judged(arm(levels(OLD)), arm(levels(np.array(SAME) - 0.1), shared=other))["verdict"] == "regressed"
+
+
+def test_seeds_that_overlap_only_in_part_are_not_paired():
+    (row,) = judged(arm(levels(OLD)), arm(levels(SAME, first=3)))["metrics"]
+    assert row["method"].startswith("Welch")
+    assert len(row["candidate"]["by_seed"]) == 6
+
+
+def test_a_relative_margin_of_a_negative_value_allows_a_loss_too():
+    gate = Gate((replace(GATE.checks[0], margin=Margin(0.1, relative=True)),))
+    (row,) = judged(arm(levels(-np.array(OLD))), arm(levels(-np.array(SAME))), gate)["metrics"]
+    assert (row["margin"], row["passed"]) == (pytest.approx(0.1 * np.mean(OLD)), True)
+    assert any("taken as exact" in note for note in row["notes"])
+
+
+def test_what_one_task_never_measured_is_named():
+    bare = {seed: {"length": tables(value)["length"]} for seed, value in levels(OLD).items()}
+    tasks = {
+        "sums": scores(levels(OLD)),
+        "words": scores({}, task="words", tables=bare, metrics=("mean_length",), primary="mean_length"),
+    }
+    both = arm(levels(OLD), tasks=tasks)
+    found = judged(
+        both, replace(both, usage={("sums", 0): {"seconds": 1.0}}), Gate(checks("correctness", "mean_length"))
+    )
+    assert "metric: correctness was not measured on this task" in texts(found)
+    assert [(row["task"], row["metric"]) for row in found["metrics"]] == [
+        ("sums", "correctness"), ("sums", "mean_length"), ("words", "mean_length"),
+    ]  # fmt: skip
 
 
 def test_survivors_that_are_much_worse_have_regressed():
@@ -108,14 +187,16 @@ def test_prompts_can_be_random_too():
     found = judged(arm(levels(OLD)), arm(levels(SAME)), replace(GATE, estimand="population"))
     assert found["estimand"] == "population"
     assert "crossed seeds × prompts" in found["metrics"][0]["method"]
-    assert found["metrics"][0]["needed_unit"] is None  # more seeds do not make more prompts; see rlbench plan
+    wide = judged(arm(levels(OLD)), arm(levels(SAME)), Gate(checks("correctness", margin=0.0), "population"))
+    assert wide["metrics"][0]["needed_unit"] is None  # more seeds do not make more prompts
+    assert "`rlbench plan` says how many of each" in wide["metrics"][0]["reasons"][0]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"shared": {"sums": {"base": "b1", "sft": "s2"}}}, "the SFT policy differs"),
-        ({"shared": {"sums": {"base": "b2", "sft": "s1"}}}, "the base policy differs"),
+        ({"shared": {"sums": {"base": "b1", "sft": "s2"}}}, "SFT policy"),
+        ({"shared": {"sums": {"base": "b2", "sft": "s1"}}}, "base policy"),
         ({"environment": MACHINE | {"torch": "2.14.0"}}, "torch 2.13.0 against 2.14.0"),
         ({"name": "ppo"}, "'ppo' is judged against 'grpo'"),
     ],
@@ -126,11 +207,28 @@ def test_other_circumstances_are_named(changes, words):
     assert found["verdict"] == "pass"
 
 
-def test_the_same_result_twice_is_named():
-    one = replace(arm(levels(OLD)), fingerprint="abc")
+def test_one_run_on_both_sides_tests_nothing():
+    one = arm(levels(OLD), speeds=dict.fromkeys(range(6), 1.0), fingerprint="abc")
     found = judged(one, one)
     assert "same result" in texts(found)
-    assert found["metrics"][0]["identical"]
+    assert (found["verdict"], found["metrics"][0]["identical"]) == ("inconclusive", True)
+    assert "one and the same run" in found["metrics"][0]["reasons"][0]
+
+
+@pytest.mark.parametrize(("values", "said"), [(OLD, "pass"), (np.array(OLD) - 0.1, "regressed")])
+def test_the_same_plan_run_again_is_another_run(values, said):
+    speeds = dict.fromkeys(range(6), 1.0)
+    one = arm(levels(OLD), speeds=speeds, fingerprint="abc")
+    again = arm(levels(values), speeds=dict.fromkeys(range(6), 1.01), fingerprint="abc")
+    found = judged(one, again)
+    assert found["verdict"] == said
+    assert found["mismatches"] == []
+
+
+def test_completions_of_files_may_be_the_same_and_go_by_their_own_names():
+    before, after = (arm({0: 0.5}, name, kind="completions", runs=(), fingerprint="abc") for name in ("a", "b"))
+    found = judged(before, after)
+    assert (found["verdict"], found["mismatches"]) == ("pass", [])
 
 
 def test_other_prompts_are_compared_where_they_overlap():

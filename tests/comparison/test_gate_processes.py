@@ -97,6 +97,22 @@ def test_memory_that_never_varies_is_judged_as_it_is():
     assert row["verdict"] == "worse within margin"
 
 
+def test_memory_does_not_drift_with_the_machine_and_needs_no_runs_in_turns():
+    more = {
+        key: {**spent, "peak_memory_bytes": 2_000_000_000} for key, spent in arm(LEVELS, speeds=QUIET).usage.items()
+    }
+    row = row_of(QUIET, QUIET, gate(0.1, "peak_memory", "lower", interleaved=False), usage=more)
+    assert row["verdict"] == "regressed"
+
+
+def test_a_slow_run_that_the_baseline_has_no_pair_of_forbids_passing():
+    lacking = {seed: speed for seed, speed in QUIET.items() if seed != 7}
+    row = row_of(lacking, scaled(QUIET, 1.0) | {7: 0.1})
+    assert row["verdict"] == "inconclusive"
+    assert "seed 7 of the candidate not judged" in row["reasons"][0]
+    assert "7" not in row["candidate"]["by_seed"]
+
+
 def test_runs_of_other_seeds_are_compared_without_pairing():
     other = {seed + 100: speed for seed, speed in scaled(QUIET, 1.0).items()}
     a, b = arm(LEVELS, speeds=QUIET), arm(levels([0.5] * 8, first=100), speeds=other)

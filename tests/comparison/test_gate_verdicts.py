@@ -117,6 +117,17 @@ def test_so_many_seeds_pass_as_often_as_promised():
     assert both > seeds
 
 
+def test_seeds_are_advised_by_how_much_they_vary_however_many_each_side_has():
+    sd = 0.02
+    a, b = (spread(0.5, sd, seeds)[:, None] for seeds in (4, 40))
+    estimate = paired_difference(b, a, confidence=0.9, paired_seeds=False)
+    seeds, _, _ = needed(estimate, MARGIN, "higher", tests=1)
+    drawn = np.random.default_rng(4).normal(0, sd, (2, 4_000, seeds))
+    half = stats.t.ppf(0.95, 2 * seeds - 2) * np.sqrt(drawn.var(axis=2, ddof=1).sum(axis=0) / seeds)
+    passed = drawn[1].mean(axis=1) - drawn[0].mean(axis=1) - half > -MARGIN
+    assert 0.79 < passed.mean() < 0.85
+
+
 def test_what_is_beyond_the_margin_alone_but_not_among_many_is_inconclusive_and_says_why():
     alone = spread(-0.03, 0.007)
     assert said(alone)["verdict"] == "regressed"

@@ -158,6 +158,7 @@ def make_comparison(arms=tuple(TRUTH), tasks=("arithmetic",), seeds=(0, 1, 2, 3,
         ],
         "scores": scores,
         "estimates": estimates,
+        "slices": [],
         "budget": {
             "currency": "completions",
             "planned": 8192,

@@ -122,7 +122,7 @@ def test_scores_cover_every_completion_and_say_why(run):
 def test_the_comparison_has_the_promised_keys(comparison):
     assert {
         "schema_version", "kind", "name", "signature", "estimand", "estimand_text", "confidence", "replicates", "seeds",
-        "baseline", "arms", "metrics", "scores", "estimates", "slices", "fingerprints", "budget", "rewards",
+        "margin", "baseline", "arms", "metrics", "scores", "estimates", "slices", "fingerprints", "budget", "rewards",
         "best_of_n", "reward_models", "excluded", "runs", "findings",
     } == comparison.keys()  # fmt: skip
     assert [arm["name"] for arm in comparison["arms"]] == ARMS

@@ -64,6 +64,16 @@ def t_statistics(differences, estimand):
     return value / np.sqrt(variance), df
 
 
+def affordable(seconds, costs, *ranges):
+    """All designs (ranges of seeds, prompts, samples) within `seconds`, but those that another has more samples than.
+
+    Of the same seeds and prompts, more samples never have less power (see the test of that).
+    """
+    every = (Design(*each) for each in itertools.product(*ranges))
+    most = {(each.seeds, each.prompts): each for each in every if costs.of(each) <= seconds}
+    return list(most.values())
+
+
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("estimand", ["recipe", "population"])
 @pytest.mark.parametrize("design", [Design(3, 60, 4), Design(5, 20, 1), Design(6, 60, 2), Design(10, 40, 8)], ids=str)
@@ -170,16 +180,24 @@ def test_floors_that_no_other_number_makes_up_for():
 
 
 @pytest.mark.parametrize("estimand", ["recipe", "population"])
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(("seeds", "prompts"), [(3, 20), (3, 34), (12, 20)])
+def test_more_samples_never_have_less_power(estimand, world, seeds, prompts):
+    goal = Goal(0.4, estimand=estimand)
+    powers = [predicted_power(WORLDS[world], Design(seeds, prompts, samples), goal) for samples in (1, 2, 4, 8)]
+    assert powers == sorted(powers)
+
+
+@pytest.mark.parametrize("estimand", ["recipe", "population"])
 @pytest.mark.parametrize("costs", [Costs(30.0, 0.01), Costs(0.5, 0.1)], ids=["training", "evaluation"])
 def test_no_design_is_cheaper_than_the_cheapest(estimand, costs):
     truth, goal, limits = Variances(0.002, 0.02, 0.05, 0.4), Goal(0.2, estimand=estimand), Limits(34)
     designs = cheapest_designs(truth, goal, limits, costs)
     best = min(map(costs.of, designs))
     assert all(predicted_power(truth, design, goal) >= goal.power for design in designs)
-    every = (Design(*each) for each in itertools.product(range(3, 20), range(20, 35), range(1, 9)))
     # seeds × prompts × samples are whole numbers, so that a little less may do with a little more samples
-    cheaper = [design for design in every if costs.of(design) < 0.97 * best]
-    assert len(cheaper) > 40
+    cheaper = affordable(0.97 * best, costs, range(3, 20), range(20, 35), range(1, 9))
+    assert len(cheaper) > 10
     assert not [design for design in cheaper if predicted_power(truth, design, goal) >= goal.power]
 
 
@@ -188,10 +206,11 @@ def test_a_budget_is_spent_and_not_exceeded():
     designs = designs_within(600.0, truth, goal, Limits(200), costs)
     assert all(costs.of(design) <= 600.0 + 1e-9 for design in designs)
     best = max(predicted_power(truth, design, goal) for design in designs)
-    every = itertools.product(range(3, 31, 3), range(20, 201, 20), range(1, 6))
-    able = [design for each in every if costs.of(design := Design(*each)) <= 600.0]
+    able = affordable(600.0, costs, range(3, 31, 3), range(20, 201, 20), range(1, 6))
+    assert len(able) > 40
     assert best >= max(predicted_power(truth, design, goal) for design in able) - 0.005
     assert designs_within(50.0, truth, goal, Limits(200), costs) == []
+    assert designs_within(1e308, truth, goal, Limits(200), costs)[-1] == Design(1_000, 200, 64)
 
 
 def test_where_the_sample_level_is_unknown_plans_keep_the_pilots_samples():
@@ -223,6 +242,10 @@ def test_what_the_pilot_leaves_open_brackets_the_plan():
         (lambda: Goal(0.1, power=0.04), "alpha < power"),
         (lambda: Costs(-1.0, 1.0), "zero or more per seed"),
         (lambda: Costs(1.0, 0.0), "above zero per completion"),
+        (
+            lambda: designs_within(float("nan"), WORLDS["seeds"], Goal(0.1), Limits(20), Costs(1.0, 1.0)),
+            "a budget above",
+        ),
         (lambda: predicted_power(WORLDS["seeds"], Design(1, 20, 1), Goal(0.1)), "at least 2 seeds"),
         (lambda: predicted_power(Variances(0.0, 1.0, 0.0, 0.0), Design(3, 20, 1), Goal(0.1)), "nothing varied"),
     ],

@@ -97,3 +97,16 @@ def test_huge_and_tiny_units_change_no_p():
     p_value = paired_difference(a, b).p_value
     assert paired_difference(a * 1e150, b * 1e150).p_value == pytest.approx(p_value)
     assert paired_difference(a * 1e-150, b * 1e-150).p_value == pytest.approx(p_value)
+
+
+def test_what_is_no_array_of_numbers_is_explained():
+    for odd in ([[1.0, 2.0], [3.0]], [["a", "b"], ["c", "d"]], None):
+        with pytest.raises(InputError, match=r"expected an array"):
+            paired_difference(odd, np.zeros((2, 2)))
+    masked = np.ma.masked_array(np.zeros((2, 2)), mask=[[False, True], [False, False]])
+    with pytest.raises(InputError, match="expected finite numbers, got nan at seed 0, prompt 1"):
+        paired_difference(masked, np.zeros((2, 2)))
+
+
+def test_a_difference_of_pure_rounding_is_zero():
+    assert paired_difference([[0.1 + 0.2], [0.3]], [[0.3], [0.1 + 0.2]]).value == 0.0
