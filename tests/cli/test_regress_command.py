@@ -225,7 +225,7 @@ def test_score_folders_are_judged_as_checkpoints(cli, digits, tmp_path, gate):
         name: cli("regress", "--baseline", tmp_path / "good", "--candidate", tmp_path / name, *options)
         for name in ("fair", "bad")
     }
-    assert "these checkpoints" in judged["fair"].out
+    assert "these checkpoints" in " ".join(judged["fair"].out.split())
     assert (judged["fair"].code, judged["bad"].code) == (0, 1), judged["fair"].text + judged["bad"].text
     wrong = cli("regress", "--baseline", tmp_path / "good", "--candidate", tmp_path / "none", *options)
     assert (wrong.code, "Traceback" in wrong.text) == (2, False)
