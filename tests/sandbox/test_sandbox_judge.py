@@ -1,7 +1,7 @@
 """Life and death of a judge: killed fork servers, threads, interrupts, a killed parent; and nothing is left behind."""
 
-import json
 import contextlib
+import json
 import os
 import signal
 import subprocess
